@@ -1,0 +1,176 @@
+import type { LogIndex } from '../lib/ids.ts';
+import { campaign } from './candidate.ts';
+import type { Core } from './core.ts';
+import { decodeMembership } from './membership.ts';
+import {
+  type AppendRequest,
+  type Entry,
+  type EntryId,
+  EntryKind,
+  type Heartbeat,
+  type SnapshotMeta,
+  type SnapshotOffer,
+  type TimeoutNow,
+} from './messages.ts';
+
+/** What a follower does with a message of its own term from its leader. */
+export function stepFollower(core: Core, message: AppendRequest | Heartbeat | SnapshotOffer | TimeoutNow): void {
+  switch (message.type) {
+    case 'append-request':
+      stepAppend(core, message);
+      return;
+    case 'heartbeat':
+      stepHeartbeat(core, message);
+      return;
+    case 'snapshot-offer':
+      stepSnapshotOffer(core, message);
+      return;
+    case 'timeout-now':
+      campaign(core, 'transfer');
+      return;
+  }
+}
+
+/** AppendEntries, receiver (Raft figure 2). Accepted entries are acknowledged when they are durable. */
+function stepAppend(core: Core, request: AppendRequest): void {
+  if (!isWellFormed(request)) return;
+  const { log } = core;
+  let { previous, entries } = request;
+  if (previous.index < log.commit) {
+    const known = log.commit - previous.index;
+    if (known > entries.length) {
+      accept(core, request, log.commit);
+      return;
+    }
+    previous = { index: log.commit, term: log.termAt(log.commit)! };
+    if (entries[known - 1]!.term !== previous.term) return;
+    entries = entries.slice(known);
+  }
+  if (!log.holds(previous)) {
+    reject(core, request, conflictHint(core, request.previous));
+    return;
+  }
+  appendNew(core, entries);
+  const last = previous.index + entries.length;
+  commitTo(core, Math.min(request.commit, last));
+  accept(core, request, last);
+}
+
+/**
+ * Entries that the log has already stay, also what is behind them: the request may be a late one. From the first that
+ * differs on, the leader's entries replace the log (Raft 5.3, figure 7).
+ */
+function appendNew(core: Core, entries: readonly Entry[]): void {
+  const { log } = core;
+  let held = 0;
+  while (held < entries.length && log.holds(entries[held]!)) held += 1;
+  if (held === entries.length) return;
+  const first = entries[held]!.index;
+  if (first <= log.last) core.truncateFrom(first);
+  core.append(held === 0 ? entries : entries.slice(held));
+}
+
+/**
+ * A damaged replica stores what it gets and acknowledges nothing. It is whole when it has what a leader of a later term
+ * than it lost its entries in has committed in its own term: that leader was elected without it, and everything that
+ * was committed before stands in that log (R16, Raft 5.4.2).
+ */
+function accept(core: Core, request: AppendRequest, match: LogIndex): void {
+  const { log } = core;
+  if (core.damaged) {
+    if (log.commit >= request.commit && log.termAt(request.commit) === core.term) core.healedAt ??= request.commit;
+    core.maybeHeal();
+    reject(core, request, { index: match, term: log.termAt(match)! });
+    return;
+  }
+  core.sendWhenDurable({
+    type: 'append-response',
+    from: core.id,
+    to: request.from,
+    term: core.term,
+    accepted: true,
+    match,
+    hint: { index: 0, term: 0 },
+  });
+}
+
+/** Also the answer to a leader of an older term, which learns of the newer one by it. */
+export function reject(core: Core, request: AppendRequest, hint: EntryId): void {
+  core.send({
+    type: 'append-response',
+    from: core.id,
+    to: request.from,
+    term: core.term,
+    accepted: false,
+    match: request.previous.index,
+    hint,
+  });
+}
+
+/** Terms never fall along a log, so nothing of a higher term than the leader's entry can fit (Raft 5.3, last paragraph). */
+function conflictHint(core: Core, previous: EntryId): EntryId {
+  const index = core.log.lastAtOrBelow(previous.index, previous.term);
+  return { index, term: core.log.termAt(index)! };
+}
+
+/** A peer's message may be damaged or forged; what does not form a log is dropped before it touches ours. */
+function isWellFormed({ previous, entries, term }: AppendRequest): boolean {
+  let last: EntryId = previous;
+  for (const entry of entries) {
+    if (entry.index !== last.index + 1 || entry.term < last.term) return false;
+    if (entry.kind === EntryKind.configuration && decodeMembership(entry.payload) === undefined) return false;
+    last = entry;
+  }
+  return last.term <= term;
+}
+
+function commitTo(core: Core, index: LogIndex): void {
+  core.log.commitTo(index);
+  if (core.installing !== undefined && core.installing.snapshot.last.index <= core.log.commit) {
+    core.installing = undefined;
+    core.installDue = false;
+  }
+}
+
+/** The leader names no commit index above what this replica has acknowledged to it. */
+function stepHeartbeat(core: Core, heartbeat: Heartbeat): void {
+  commitTo(core, Math.min(heartbeat.commit, core.log.last));
+  core.send({
+    type: 'heartbeat-response',
+    from: core.id,
+    to: heartbeat.from,
+    term: core.term,
+    readRound: core.damaged ? 0 : heartbeat.readRound,
+    lastIndex: core.log.last,
+  });
+}
+
+/** InstallSnapshot, receiver (Raft 7, figure 13). What the log holds already needs no transfer. */
+function stepSnapshotOffer(core: Core, offer: SnapshotOffer): void {
+  const { snapshot } = offer;
+  if (snapshot.last.index <= core.log.commit || core.log.holds(snapshot.last)) {
+    commitTo(core, snapshot.last.index);
+    answerOffer(core, true);
+    return;
+  }
+  const current = core.installing;
+  if (current?.from === offer.from && isSameSnapshot(current.snapshot, snapshot)) return;
+  core.installing = { from: offer.from, snapshot };
+  core.installDue = true;
+}
+
+const isSameSnapshot = (a: SnapshotMeta, b: SnapshotMeta): boolean =>
+  a.last.index === b.last.index && a.last.term === b.last.term;
+
+/** Tells the leader where to go on: no acknowledgement, so a damaged replica may send it too. */
+export function answerOffer(core: Core, installed: boolean): void {
+  if (core.leader === undefined || core.leader === core.id) return;
+  core.sendWhenDurable({
+    type: 'snapshot-response',
+    from: core.id,
+    to: core.leader,
+    term: core.term,
+    installed,
+    match: installed ? core.log.commit : core.log.last,
+  });
+}

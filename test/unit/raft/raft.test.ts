@@ -1,0 +1,403 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { nodeId } from '../../../src/lib/ids.ts';
+import { SeededRandom } from '../../../src/lib/random.ts';
+import { type Entry, EntryKind, type RaftMessage } from '../../../src/raft/messages.ts';
+import { Raft } from '../../../src/raft/raft.ts';
+import type { RecoveredState } from '../../../src/raft/ready.ts';
+import { DEFAULT_OPTIONS } from '../../scenario/replica.ts';
+
+const [ONE, TWO, THREE] = [nodeId(1), nodeId(2), nodeId(3)];
+const THREE_VOTERS = { voters: [ONE, TWO, THREE], outgoing: [], learners: [] };
+const ALONE = { voters: [ONE], outgoing: [], learners: [] };
+
+const recovered = (given: Partial<RecoveredState> = {}): RecoveredState => ({
+  hardState: { term: 1, vote: undefined, commit: 0 },
+  base: { term: 0, index: 0 },
+  membership: THREE_VOTERS,
+  log: [],
+  configurations: [],
+  applied: 0,
+  damaged: false,
+  ...given,
+});
+
+const newRaft = (given: Partial<RecoveredState> = {}, options: Partial<typeof DEFAULT_OPTIONS> = {}) =>
+  new Raft({ ...DEFAULT_OPTIONS, ...options, id: ONE }, recovered(given), new SeededRandom(7));
+
+const entry = (index: number, term: number, bytes = 1): Entry => ({
+  index,
+  term,
+  kind: EntryKind.command,
+  payload: new Uint8Array(bytes),
+});
+
+const append = (term: number, previous: readonly [number, number], entries: Entry[], commit = 0): RaftMessage => ({
+  type: 'append-request',
+  from: TWO,
+  to: ONE,
+  term,
+  previous: { index: previous[0], term: previous[1] },
+  entries,
+  commit,
+});
+
+const accepted = (from: typeof TWO, term: number, match: number): RaftMessage => ({
+  type: 'append-response',
+  from,
+  to: ONE,
+  term,
+  accepted: true,
+  match,
+  hint: { index: 0, term: 0 },
+});
+
+const rejected = (from: typeof TWO, term: number, previous: number): RaftMessage => ({
+  type: 'append-response',
+  from,
+  to: ONE,
+  term,
+  accepted: false,
+  match: previous,
+  hint: { index: 0, term: 0 },
+});
+
+/** Replica 1 of three, elected in term 2, its first entry committed with those who answer. */
+function newLeader(
+  given: Partial<RecoveredState> = {},
+  options: Partial<typeof DEFAULT_OPTIONS> = {},
+  answering = [TWO, THREE],
+): Raft {
+  const raft = newRaft(given, options);
+  raft.campaign('preferred');
+  const { term } = raft;
+  raft.step({ type: 'pre-vote-response', from: TWO, to: ONE, term: term + 1, granted: true });
+  raft.writeCompleted(raft.takeReady()!.write!.number);
+  raft.step({ type: 'vote-response', from: TWO, to: ONE, term: term + 1, granted: true });
+  raft.writeCompleted(raft.takeReady()!.write!.number);
+  for (const peer of answering) raft.step(accepted(peer, term + 1, raft.lastId.index));
+  raft.takeReady();
+  return raft;
+}
+
+describe('a group of one', () => {
+  it('leads when its own vote is durable, and commits when its own entries are', () => {
+    const raft = newRaft({ membership: ALONE });
+    raft.campaign('preferred');
+    expect(raft.role).toBe('candidate');
+    raft.writeCompleted(raft.takeReady()!.write!.number);
+    expect(raft.role).toBe('leader');
+    const result = raft.propose(Uint8Array.of(1));
+    expect(result).toEqual({ proposed: true, id: { term: 2, index: 2 } });
+    const { write, commit } = raft.takeReady()!;
+    expect([write!.entries.length, commit]).toEqual([2, 0]);
+    raft.writeCompleted(write!.number);
+    expect(raft.takeReady()!.commit).toBe(2);
+    expect(raft.takeReady()).toBeUndefined();
+  });
+
+  it('answers a read at once', () => {
+    const raft = newRaft({ membership: ALONE });
+    raft.campaign('preferred');
+    raft.writeCompleted(raft.takeReady()!.write!.number);
+    raft.writeCompleted(raft.takeReady()!.write!.number);
+    expect(raft.readIndex(5)).toBe(true);
+    expect(raft.takeReady()!.reads).toEqual([{ context: 5, index: 1 }]);
+  });
+});
+
+describe('a follower', () => {
+  it('acknowledges with the write that carries the entries', () => {
+    const raft = newRaft();
+    raft.step(append(1, [0, 0], [entry(1, 1), entry(2, 1)]));
+    const { messages, write } = raft.takeReady()!;
+    expect(messages).toEqual([]);
+    expect(write!.entries).toHaveLength(2);
+    expect(write!.release).toMatchObject([{ type: 'append-response', accepted: true, match: 2 }]);
+  });
+
+  it('acknowledges a repeated append behind the write that is still under way', () => {
+    const raft = newRaft();
+    raft.step(append(1, [0, 0], [entry(1, 1)]));
+    const first = raft.takeReady()!.write!;
+    raft.step(append(1, [0, 0], [entry(1, 1)]));
+    const second = raft.takeReady()!.write!;
+    expect(second.number).toBe(first.number + 1);
+    expect([second.hardState, second.entries]).toEqual([undefined, []]);
+    expect(second.release).toMatchObject([{ type: 'append-response', match: 1 }]);
+  });
+
+  it('writes entries that replace others from the first that differs', () => {
+    const raft = newRaft();
+    raft.step(append(1, [0, 0], [entry(1, 1), entry(2, 1), entry(3, 1)]));
+    raft.takeReady();
+    raft.step(append(2, [0, 0], [entry(1, 1), entry(2, 2)]));
+    const { write } = raft.takeReady()!;
+    expect(write!.entries.map(({ index, term }) => [index, term])).toEqual([[2, 2]]);
+    expect(raft.lastId).toEqual({ index: 2, term: 2 });
+  });
+
+  it('does not count a write as durable whose entries were replaced meanwhile, and came back later', () => {
+    const raft = newRaft();
+    raft.step(append(1, [0, 0], [entry(1, 1), entry(2, 1)]));
+    const first = raft.takeReady()!.write!;
+    raft.step(append(2, [0, 0], [entry(1, 2)]));
+    raft.takeReady();
+    raft.step(append(3, [0, 0], [entry(1, 1), entry(2, 1)]));
+    const third = raft.takeReady()!.write!;
+    raft.writeCompleted(first.number);
+    expect(raft.durable).toBe(0);
+    raft.writeCompleted(third.number);
+    expect(raft.durable).toBe(2);
+  });
+
+  it('drops an append that does not form a log', () => {
+    const bad: RaftMessage[] = [
+      append(1, [0, 0], [entry(2, 1)]),
+      append(1, [0, 0], [entry(1, 1), entry(3, 1)]),
+      append(2, [0, 0], [entry(1, 2), entry(2, 1)]),
+      append(2, [0, 0], [entry(1, 3)]),
+      append(2, [0, 0], [{ ...entry(1, 2), kind: EntryKind.configuration }]),
+    ];
+    for (const message of bad) {
+      const raft = newRaft();
+      raft.step(message);
+      expect(raft.lastId.index).toBe(0);
+    }
+  });
+
+  it('needs no snapshot for what it has, and commits it', () => {
+    const log = [{ term: 1, first: 1, last: 5 }];
+    const raft = newRaft({ log });
+    const snapshot = { last: { term: 1, index: 4 }, membership: THREE_VOTERS };
+    raft.step({ type: 'snapshot-offer', from: TWO, to: ONE, term: 1, snapshot });
+    const { install, commit, write } = raft.takeReady()!;
+    expect([install, commit]).toEqual([undefined, 4]);
+    expect(write!.release).toMatchObject([{ type: 'snapshot-response', installed: true, match: 4 }]);
+  });
+
+  it('asks for a snapshot once, and gives it up when the log overtakes it', () => {
+    const raft = newRaft();
+    const snapshot = { last: { term: 1, index: 4 }, membership: THREE_VOTERS };
+    const offer: RaftMessage = { type: 'snapshot-offer', from: TWO, to: ONE, term: 1, snapshot };
+    raft.step(offer);
+    expect(raft.takeReady()!.install).toEqual({ from: TWO, snapshot });
+    raft.step(offer);
+    expect(raft.takeReady()).toBeUndefined();
+    raft.step(
+      append(
+        1,
+        [0, 0],
+        [1, 2, 3, 4].map(index => entry(index, 1)),
+        4,
+      ),
+    );
+    expect(raft.installing).toBeUndefined();
+  });
+
+  it('goes on from an installed snapshot and forgets a log that contradicts it', () => {
+    const raft = newRaft({ log: [{ term: 1, first: 1, last: 9 }] });
+    const membership = { voters: [ONE, TWO], outgoing: [], learners: [] };
+    const snapshot = { last: { term: 2, index: 6 }, membership };
+    raft.step({ type: 'snapshot-offer', from: TWO, to: ONE, term: 2, snapshot });
+    raft.takeReady();
+    raft.snapshotInstalled(snapshot);
+    const { write, commit } = raft.takeReady()!;
+    expect([commit, raft.applied, raft.lastId, raft.base]).toEqual([6, 6, snapshot.last, snapshot.last]);
+    expect(write!.hardState!.commit).toBe(6);
+    expect(write!.release).toMatchObject([{ type: 'snapshot-response', installed: true, match: 6 }]);
+    expect(raft.membership).toEqual(membership);
+  });
+
+  it('recovers the membership that its log says, and goes back when that entry is replaced', () => {
+    const changed = { voters: [ONE, TWO], outgoing: [], learners: [] };
+    const log = [{ term: 1, first: 1, last: 3 }];
+    const raft = newRaft({ log, configurations: [{ index: 3, membership: changed }] });
+    expect(raft.membership).toEqual(changed);
+    raft.step(append(2, [2, 1], [entry(3, 2)]));
+    expect(raft.membership).toEqual(THREE_VOTERS);
+  });
+});
+
+describe('a leader', () => {
+  it('is limited by the in-flight window, by number and by bytes', () => {
+    const byNumber = newLeader({}, { appendBytesMax: 1 });
+    for (let at = 0; at < 10; at++) byNumber.propose(new Uint8Array(1));
+    const toTwo = byNumber.takeReady()!.messages.filter(message => message.to === TWO);
+    expect(toTwo).toHaveLength(DEFAULT_OPTIONS.inflightEntriesMax);
+
+    const byBytes = newLeader({}, { inflightBytesMax: 100 });
+    for (let at = 0; at < 10; at++) byBytes.propose(new Uint8Array(200));
+    expect(byBytes.takeReady()!.messages.filter(message => message.to === TWO)).toHaveLength(1);
+    byBytes.step(accepted(TWO, 2, 2));
+    expect(byBytes.takeReady()!.messages.filter(message => message.to === TWO)).toHaveLength(1);
+  });
+
+  it('sends everything proposed since the last ready in one append', () => {
+    const raft = newLeader();
+    for (let at = 0; at < 5; at++) raft.propose(new Uint8Array(10));
+    const { messages, write } = raft.takeReady()!;
+    expect(write!.entries).toHaveLength(5);
+    expect(messages.map(message => message.type)).toEqual(['append-request', 'append-request']);
+  });
+
+  it('has entries that are no longer in memory read for a slow peer, and ignores late answers', () => {
+    const raft = newLeader({ log: [{ term: 1, first: 1, last: 5 }] }, {}, [TWO]);
+    expect(raft.entriesFrom(1, 5, 100)).toBeUndefined();
+    raft.step(rejected(THREE, 2, 5));
+    expect(raft.takeReady()!.fetches).toEqual([
+      { peer: THREE, from: 1, to: 5, bytesMax: DEFAULT_OPTIONS.appendBytesMax },
+    ]);
+    const read = [entry(1, 1), entry(2, 1)];
+    raft.entriesFetched(THREE, read);
+    expect(raft.takeReady()!.messages).toMatchObject([{ to: THREE, previous: { index: 0 }, entries: read, commit: 6 }]);
+    raft.entriesFetched(THREE, read);
+    raft.entriesFetched(TWO, read);
+    expect(raft.takeReady()).toBeUndefined();
+  });
+
+  it('asks for a snapshot for a peer whose entries are gone, and goes on behind it', () => {
+    const raft = newLeader({}, {}, [TWO]);
+    raft.appliedTo(1);
+    raft.compactTo({ term: 2, index: 1 });
+    expect(raft.takeReady()).toBeUndefined();
+    raft.step(rejected(THREE, 2, 0));
+    expect(raft.takeReady()!.snapshotsWanted).toEqual([THREE]);
+    const snapshot = { last: { term: 2, index: 1 }, membership: THREE_VOTERS };
+    raft.snapshotStarted(THREE, snapshot);
+    expect(raft.takeReady()!.messages).toMatchObject([{ type: 'snapshot-offer', to: THREE, snapshot }]);
+    expect(raft.takeReady()).toBeUndefined();
+    raft.step({ type: 'snapshot-response', from: THREE, to: ONE, term: 2, installed: true, match: 1 });
+    expect(raft.takeReady()!.messages).toMatchObject([{ type: 'append-request', to: THREE, previous: { index: 1 } }]);
+  });
+
+  it('refuses proposals of a membership before it has committed in its term, and a second one', () => {
+    const raft = newRaft();
+    const target = { voters: [ONE, TWO], outgoing: [], learners: [] };
+    expect(raft.proposeMembership(target).proposed).toBe(false);
+    const leader = newLeader();
+    expect(leader.proposeMembership({ ...target, voters: [] }).proposed).toBe(false);
+    expect(leader.proposeMembership(target).proposed).toBe(true);
+    expect(leader.membership).toEqual({ voters: [ONE, TWO], outgoing: [ONE, TWO, THREE], learners: [] });
+    expect(leader.proposeMembership({ ...target, voters: [ONE] }).proposed).toBe(false);
+  });
+
+  it('stops when a quorum is not heard for an election timeout', () => {
+    const raft = newLeader();
+    for (let tick = 0; tick < 2 * DEFAULT_OPTIONS.electionTimeoutTicks; tick++) raft.tick();
+    expect(raft.role).toBe('follower');
+    expect(raft.takeReady()!.role).toEqual({ role: 'follower', term: 2, leader: undefined });
+  });
+
+  it('makes room for another when its own disk hangs (R10)', () => {
+    const raft = newLeader();
+    raft.propose(new Uint8Array(1));
+    raft.takeReady();
+    const heard = (): void => {
+      raft.step({ type: 'heartbeat-response', from: TWO, to: ONE, term: 2, readRound: 0, lastIndex: 2 });
+      raft.tick();
+    };
+    for (let tick = 0; tick < DEFAULT_OPTIONS.electionTimeoutTicks; tick++) heard();
+    expect(raft.role).toBe('leader');
+    for (let tick = 0; tick < DEFAULT_OPTIONS.electionTimeoutTicks; tick++) heard();
+    expect(raft.role).toBe('follower');
+  });
+
+  it('refuses to transfer to itself, to strangers, to learners and to the silent', () => {
+    const raft = newLeader();
+    expect(raft.transferLeadership(ONE)).toBe(false);
+    expect(raft.transferLeadership(nodeId(9))).toBe(false);
+    raft.peerGone(THREE);
+    expect(raft.transferLeadership(THREE)).toBe(false);
+    expect(raft.transferLeadership(TWO)).toBe(true);
+    expect(raft.propose(new Uint8Array(1))).toEqual({ proposed: false, leader: ONE });
+  });
+});
+
+const idArb = fc.constantFrom(1, 2, 3, 9).map(nodeId);
+const smallArb = fc.nat(8);
+const entryIdArb = fc.record({ term: smallArb, index: smallArb });
+const entryArb = fc.record({
+  term: smallArb,
+  index: smallArb,
+  kind: fc.constantFrom(...Object.values(EntryKind)),
+  payload: fc.uint8Array({ maxLength: 20 }),
+});
+const membershipArb = fc.constantFrom(THREE_VOTERS, ALONE);
+const messageArb = fc
+  .record({
+    type: fc.constantFrom<RaftMessage['type']>(
+      'vote-request',
+      'pre-vote-request',
+      'vote-response',
+      'pre-vote-response',
+      'append-request',
+      'append-response',
+      'heartbeat',
+      'heartbeat-response',
+      'snapshot-offer',
+      'snapshot-response',
+      'timeout-now',
+    ),
+    from: idArb,
+    to: fc.constant(ONE),
+    term: smallArb,
+    last: entryIdArb,
+    force: fc.boolean(),
+    granted: fc.boolean(),
+    previous: entryIdArb,
+    entries: fc.array(entryArb, { maxLength: 3 }),
+    commit: smallArb,
+    accepted: fc.boolean(),
+    match: smallArb,
+    hint: entryIdArb,
+    readRound: smallArb,
+    lastIndex: smallArb,
+    snapshot: fc.record({ last: entryIdArb, membership: membershipArb }),
+    installed: fc.boolean(),
+  })
+  .map(message => message as unknown as RaftMessage);
+
+const inputArb = fc.oneof(
+  { weight: 8, arbitrary: messageArb.map(message => (raft: Raft) => raft.step(message)) },
+  { weight: 2, arbitrary: fc.constant((raft: Raft) => raft.tick()) },
+  { weight: 1, arbitrary: fc.constant((raft: Raft) => void raft.propose(Uint8Array.of(1))) },
+  { weight: 1, arbitrary: fc.constant((raft: Raft) => raft.campaign('leader-gone')) },
+  { weight: 1, arbitrary: fc.constant((raft: Raft) => void raft.readIndex(1)) },
+  { weight: 1, arbitrary: idArb.map(id => (raft: Raft) => raft.peerGone(id)) },
+  { weight: 1, arbitrary: idArb.map(id => (raft: Raft) => void raft.transferLeadership(id)) },
+);
+
+describe('any replica', () => {
+  it('ignores what is addressed to others and what comes from itself', () => {
+    const raft = newRaft();
+    raft.step({ ...append(5, [0, 0], [entry(1, 5)]), to: TWO });
+    raft.step({ ...append(5, [0, 0], [entry(1, 5)]), from: ONE });
+    expect(raft.takeReady()).toBeUndefined();
+  });
+
+  it('survives any messages, keeps its watermarks in order and never lowers its term', () => {
+    const startArb = fc.constantFrom(
+      () => newRaft(),
+      () => newRaft({ log: [{ term: 1, first: 1, last: 4 }], damaged: true }),
+      () => newLeader(),
+      () => newRaft({ membership: ALONE }),
+    );
+    fc.assert(
+      fc.property(startArb, fc.array(fc.tuple(inputArb, fc.nat(2)), { maxLength: 60 }), (start, inputs) => {
+        const raft = start();
+        let { term, commit } = raft;
+        for (const [input, completed] of inputs) {
+          input(raft);
+          const write = raft.takeReady()?.write;
+          if (write !== undefined && completed > 0) raft.writeCompleted(write.number);
+          expect(raft.term).toBeGreaterThanOrEqual(term);
+          expect(raft.commit).toBeGreaterThanOrEqual(commit);
+          expect(raft.commit).toBeLessThanOrEqual(raft.lastId.index);
+          ({ term, commit } = raft);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
