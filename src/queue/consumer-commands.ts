@@ -1,0 +1,102 @@
+import type { ConsumerId, QueueId } from '../lib/ids.ts';
+import { deliver, offer } from './checkout.ts';
+import type { Cancel, Consume, Credit, Get, Release, SetCredit } from './commands.ts';
+import { Consumer, type ConsumerState } from './consumers.ts';
+import { stopConsumer } from './deletion.ts';
+import { DeliveryList } from './effects.ts';
+import type { Outcome } from './outcomes.ts';
+import type { QueueState } from './queue-state.ts';
+import type { Session } from './sessions.ts';
+import { releaseConsumer } from './settlement.ts';
+import type { ShardState } from './shard-state.ts';
+
+const NO_CREDIT: Credit = { prefetch: 0, deliverThrough: 0, bytesThrough: 0 };
+
+export function consume(state: ShardState, session: Session, command: Consume): Outcome | undefined {
+  const queue = state.queues.get(command.queue);
+  if (!queue) return { kind: 'no-such-queue' };
+  if (session.consumers.has(command.consumer)) return { kind: 'consumer-exists' };
+  if (queue.exclusiveConsumer !== undefined || (command.exclusive && queue.consumerCount > 0)) {
+    return { kind: 'exclusive-refused' };
+  }
+  const consumer = addConsumer(state, session, queue, {
+    id: command.consumer,
+    state: 'active',
+    isExclusive: command.exclusive,
+    tag: command.tag,
+    credit: command,
+  });
+  queue.consumerCount++;
+  if (command.exclusive) queue.exclusiveConsumer = consumer;
+  offer(state, consumer);
+  return undefined;
+}
+
+export function setCredit(state: ShardState, session: Session, command: SetCredit): void {
+  const consumer = session.consumers.get(command.consumer);
+  if (!consumer) return;
+  state.tracker.touch(consumer.queue ?? state.sessions);
+  consumer.setCredit(command);
+  offer(state, consumer);
+}
+
+export function cancel(state: ShardState, session: Session, command: Cancel): void {
+  const consumer = session.consumers.get(command.consumer);
+  if (consumer) stopConsumer(state, consumer);
+}
+
+export function release(state: ShardState, session: Session, command: Release): void {
+  const consumer = session.consumers.get(command.consumer);
+  if (!consumer) return;
+  stopConsumer(state, consumer);
+  releaseConsumer(state, consumer);
+}
+
+export function get(state: ShardState, session: Session, command: Get): Outcome {
+  const queue = state.queues.get(command.queue);
+  if (!queue) return { kind: 'no-such-queue' };
+  const known = session.consumers.get(command.consumer);
+  if (known && (known.queue !== queue || known.state !== 'getter')) return { kind: 'consumer-exists' };
+  if (queue.ready === 0) return { kind: 'empty' };
+  const getter =
+    known ??
+    addConsumer(state, session, queue, {
+      id: command.consumer,
+      state: 'getter',
+      isExclusive: false,
+      tag: '',
+      credit: NO_CREDIT,
+    });
+  state.tracker.touch(queue);
+  const list = new DeliveryList();
+  deliver(state, queue, getter, list);
+  return {
+    kind: 'message',
+    consumer: command.consumer,
+    number: list.numbers[0]!,
+    body: list.bodyAt(0),
+    deliveryCount: list.deliveryCounts[0]!,
+    readyLeft: queue.ready,
+    autoSettle: command.autoSettle,
+  };
+}
+
+interface NewConsumer {
+  readonly id: ConsumerId;
+  readonly state: ConsumerState;
+  readonly isExclusive: boolean;
+  readonly tag: string;
+  readonly credit: Credit;
+}
+
+function addConsumer(state: ShardState, session: Session, queue: QueueState, added: NewConsumer): Consumer {
+  state.tracker.touch(queue);
+  const serial = state.nextSerial++;
+  const queueOf: QueueId = queue.id;
+  const address = { node: session.node, incarnation: session.incarnation, consumer: added.id, queue: queueOf };
+  const consumer = new Consumer({ serial, address, ...added }, session, queue);
+  session.consumers.set(added.id, consumer);
+  queue.consumers ??= new Map();
+  queue.consumers.set(serial, consumer);
+  return consumer;
+}

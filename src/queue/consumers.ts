@@ -1,0 +1,184 @@
+import { assert } from '../lib/assert.ts';
+import type { ByteReader, ByteWriter } from '../lib/bytes.ts';
+import { consumerId, incarnation, nodeId, queueId } from '../lib/ids.ts';
+import type { Credit } from './commands.ts';
+import type { ConsumerAddress } from './effects.ts';
+import type { QueueState } from './queue-state.ts';
+import type { Session } from './sessions.ts';
+import { Unsettled } from './unsettled.ts';
+
+/**
+ * `active` takes deliveries; `cancelled` by its client, keeps what is unsettled; `queue-deleted` waits for its node to
+ * release it, so that the notice survives leader changes; `getter` is the pseudo consumer of `get`.
+ */
+export const CONSUMER_STATES = ['active', 'cancelled', 'queue-deleted', 'getter'] as const;
+export type ConsumerState = (typeof CONSUMER_STATES)[number];
+
+export interface ConsumerOptions {
+  readonly serial: number;
+  readonly address: ConsumerAddress;
+  readonly state: ConsumerState;
+  readonly isExclusive: boolean;
+  readonly tag: string;
+  readonly credit: Credit;
+}
+
+/** A consumer of one queue, keyed by its node's incarnation and its id there (R24). */
+export class Consumer {
+  /** Counts the shard's consumers; orders them for ever. */
+  readonly serial: number;
+  readonly address: ConsumerAddress;
+  readonly session: Session;
+  readonly tag: string;
+  readonly isExclusive: boolean;
+  state: ConsumerState;
+  /** Undefined once the queue is deleted. */
+  queue: QueueState | undefined;
+
+  prefetch: number;
+  deliverThrough: number;
+  bytesThrough: number;
+  /** Delivery numbers 1 to here were given. */
+  lastDelivery = 0;
+  bytesDelivered = 0;
+  readonly unsettled: Unsettled;
+
+  /** Left-over settlements of this consumer: later ones wait behind them. */
+  pendingWork = 0;
+
+  /** Neighbours in the queue's service ring; undefined outside of it. */
+  ringNext: Consumer | undefined = undefined;
+  ringPrevious: Consumer | undefined = undefined;
+
+  constructor(options: ConsumerOptions, session: Session, queue: QueueState | undefined) {
+    this.serial = options.serial;
+    this.address = options.address;
+    this.tag = options.tag;
+    this.isExclusive = options.isExclusive;
+    this.state = options.state;
+    this.prefetch = options.credit.prefetch;
+    this.deliverThrough = options.credit.deliverThrough;
+    this.bytesThrough = options.credit.bytesThrough;
+    this.session = session;
+    this.queue = queue;
+    const space = options.address.queue;
+    this.unsettled = new Unsettled({
+      serial: options.serial,
+      space,
+      nextPageNumber: () => {
+        assert(this.queue !== undefined, 'a delivery from a deleted queue');
+        return this.queue.nextUnsettledPage();
+      },
+    });
+  }
+
+  /** Credit in messages, bytes and unsettled deliveries (R26). */
+  get canTake(): boolean {
+    return (
+      this.state === 'active' &&
+      !this.session.isEnded &&
+      (this.prefetch === 0 || this.unsettled.count < this.prefetch) &&
+      this.lastDelivery < this.deliverThrough &&
+      this.bytesDelivered < this.bytesThrough
+    );
+  }
+
+  setCredit(credit: Credit): void {
+    this.prefetch = credit.prefetch;
+    this.deliverThrough = credit.deliverThrough;
+    this.bytesThrough = credit.bytesThrough;
+  }
+
+  encode(out: ByteWriter): void {
+    const { node, incarnation: started, consumer, queue } = this.address;
+    out.u48(this.serial);
+    out.u32(node);
+    out.u32(started);
+    out.u32(consumer);
+    out.u48(queue);
+    out.u8(CONSUMER_STATES.indexOf(this.state));
+    out.u8(this.isExclusive ? 1 : 0);
+    out.string(this.tag);
+    out.u32(this.prefetch);
+    out.u48(this.deliverThrough);
+    out.f64(this.bytesThrough);
+    out.u48(this.lastDelivery);
+    out.f64(this.bytesDelivered);
+  }
+}
+
+/** A consumer as a page holds it, before its session and queue are found. */
+export interface DecodedConsumer extends ConsumerOptions {
+  readonly lastDelivery: number;
+  readonly bytesDelivered: number;
+}
+
+export function decodeConsumer(from: ByteReader): DecodedConsumer {
+  const serial = from.u48();
+  const address = {
+    node: nodeId(from.u32()),
+    incarnation: incarnation(from.u32()),
+    consumer: consumerId(from.u32()),
+    queue: queueId(from.u48()),
+  };
+  const state = CONSUMER_STATES[from.u8()];
+  assert(state !== undefined, 'consumer state is unknown');
+  return {
+    serial,
+    address,
+    state,
+    isExclusive: from.u8() === 1,
+    tag: from.string(),
+    credit: { prefetch: from.u32(), deliverThrough: from.u48(), bytesThrough: from.f64() },
+    lastDelivery: from.u48(),
+    bytesDelivered: from.f64(),
+  };
+}
+
+/** Puts a consumer last in its queue's service order, if it can take a message and is not in it. */
+export function joinRing(queue: QueueState, consumer: Consumer): void {
+  if (consumer.ringNext !== undefined || !consumer.canTake) return;
+  appendToRing(queue, consumer);
+}
+
+export function appendToRing(queue: QueueState, consumer: Consumer): void {
+  const front = queue.ringFront;
+  if (!front) {
+    consumer.ringNext = consumer;
+    consumer.ringPrevious = consumer;
+    queue.ringFront = consumer;
+    return;
+  }
+  const back = front.ringPrevious!;
+  consumer.ringNext = front;
+  consumer.ringPrevious = back;
+  back.ringNext = consumer;
+  front.ringPrevious = consumer;
+}
+
+export function leaveRing(queue: QueueState, consumer: Consumer): void {
+  const next = consumer.ringNext;
+  if (next === undefined) return;
+  if (next === consumer) {
+    queue.ringFront = undefined;
+  } else {
+    consumer.ringPrevious!.ringNext = next;
+    next.ringPrevious = consumer.ringPrevious;
+    if (queue.ringFront === consumer) queue.ringFront = next;
+  }
+  consumer.ringNext = undefined;
+  consumer.ringPrevious = undefined;
+}
+
+/** The service order, front first. */
+export function ringOf(queue: QueueState): Consumer[] {
+  const order: Consumer[] = [];
+  const front = queue.ringFront;
+  if (!front) return order;
+  let consumer = front;
+  do {
+    order.push(consumer);
+    consumer = consumer.ringNext!;
+  } while (consumer !== front);
+  return order;
+}

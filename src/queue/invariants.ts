@@ -1,0 +1,122 @@
+import { assert } from '../lib/assert.ts';
+import { ringOf } from './consumers.ts';
+import type { QueueState } from './queue-state.ts';
+import { LARGE, ReferenceState } from './reference-chunks.ts';
+import type { ShardState } from './shard-state.ts';
+
+/** Recounts the state from its references and compares with what is counted on the way. Touches every message. */
+export function checkInvariants(state: ShardState): void {
+  const { counters } = state;
+  let ready = 0;
+  let checkedOut = 0;
+  const large = new Map<number, number>();
+  for (const queue of state.queues.values()) {
+    checkQueue(state, queue);
+    checkConsumers(queue);
+    ready += queue.ready;
+    checkedOut += queue.unacked;
+    countLarge(queue, large);
+  }
+  for (const queue of state.pending.deletedQueues()) countLarge(queue, large);
+  assert(ready === counters.ready, () => `${ready} messages are ready, ${counters.ready} are counted`);
+  assert(checkedOut === counters.checkedOut, () => `${checkedOut} are checked out, ${counters.checkedOut} are counted`);
+  const gone = counters.settled + counters.purged + counters.deleted + counters.discarded;
+  assert(
+    counters.enqueued === ready + checkedOut + gone,
+    () => `${counters.enqueued} enqueued, but ${ready} ready, ${checkedOut} checked out and ${gone} gone`,
+  );
+  for (const { id, references } of state.large.all()) {
+    const found = large.get(id) ?? 0;
+    assert(found === references, () => `large message ${id} has ${found} references, ${references} are counted`);
+  }
+  checkSessions(state);
+}
+
+interface Count {
+  messages: number;
+  bytes: number;
+}
+
+function checkQueue(state: ShardState, queue: QueueState): void {
+  const ready: Count = { messages: 0, bytes: 0 };
+  const held: Count = { messages: 0, bytes: 0 };
+  let isStale = false;
+  for (const chunk of queue.chunks?.values() ?? []) {
+    const isCurrent = chunk.generation === queue.generation;
+    isStale ||= !isCurrent;
+    let alive = 0;
+    for (let i = 0; i < chunk.count; i++) {
+      const slot = chunk.storage!.states[i]!;
+      if (slot === ReferenceState.gone) continue;
+      alive++;
+      if (slot === ReferenceState.ready && !isCurrent) continue;
+      const count = slot === ReferenceState.ready ? ready : held;
+      count.messages++;
+      count.bytes += chunk.storage!.lengths[i]!;
+    }
+    assert(
+      alive === chunk.alive,
+      () => `chunk ${chunk.number} of queue ${queue.id} counts ${chunk.alive}, has ${alive}`,
+    );
+    assert(alive > 0 || chunk === queue.tailChunk, () => `chunk ${chunk.number} of queue ${queue.id} is empty`);
+  }
+  const name = `queue ${queue.id}`;
+  assert(ready.messages === queue.ready, () => `${name} counts ${queue.ready} ready, has ${ready.messages}`);
+  assert(held.messages === queue.unacked, () => `${name} counts ${queue.unacked} unacked, has ${held.messages}`);
+  assert(ready.bytes === queue.readyBytes, () => `${name} counts ${queue.readyBytes} ready bytes, has ${ready.bytes}`);
+  assert(held.bytes === queue.unackedBytes, () => `${name}: ${held.bytes} unacked bytes, not ${queue.unackedBytes}`);
+  const returned = queue.returned?.size ?? 0;
+  assert(ready.messages === queue.tail - queue.head + returned, () => `${name}: head, tail and returned do not add up`);
+  const isPurging = state.pending.drops.some(work => work.queue === queue);
+  assert(!isStale || isPurging, () => `${name} has purged references and no work for them`);
+}
+
+function checkConsumers(queue: QueueState): void {
+  let unsettled = 0;
+  let active = 0;
+  for (const consumer of queue.consumers?.values() ?? []) {
+    const { count } = consumer.unsettled;
+    unsettled += count;
+    if (consumer.state === 'active') active++;
+    assert(consumer.queue === queue, () => `consumer ${consumer.serial} is in a queue that it does not know`);
+    assert(count <= consumer.lastDelivery, () => `consumer ${consumer.serial} holds more than it was given`);
+    let held = 0;
+    for (const page of consumer.unsettled.pages()) held += page.held;
+    assert(held === count, () => `consumer ${consumer.serial} counts ${count} unsettled, has ${held}`);
+  }
+  assert(unsettled === queue.unacked, () => `consumers of queue ${queue.id} hold ${unsettled} of ${queue.unacked}`);
+  assert(
+    active === queue.consumerCount,
+    () => `queue ${queue.id} counts ${queue.consumerCount} consumers, has ${active}`,
+  );
+  for (const consumer of ringOf(queue)) assert(consumer.state === 'active', 'a stopped consumer is in service order');
+  const isServed = queue.ready === 0 || queue.isTouched || queue.ringFront === undefined;
+  assert(isServed, () => `queue ${queue.id} has ready messages and a consumer in service order, but is not looked at`);
+}
+
+function countLarge(queue: QueueState, large: Map<number, number>): void {
+  for (const chunk of queue.chunks?.values() ?? []) {
+    for (let i = 0; i < chunk.count; i++) {
+      if (chunk.storage!.states[i] === ReferenceState.gone || chunk.storage!.shares[i] !== LARGE) continue;
+      const id = chunk.storage!.positions[i]!;
+      large.set(id, (large.get(id) ?? 0) + 1);
+    }
+  }
+}
+
+function checkSessions(state: ShardState): void {
+  for (const session of state.sessions.all()) {
+    assert(session.seenThrough <= session.lastSequence, 'a sender has seen outcomes of the future');
+    let previous = session.seenThrough;
+    for (const { sequence } of session.outcomes) {
+      assert(sequence > previous && sequence <= session.lastSequence, 'recorded outcomes are out of order');
+      previous = sequence;
+    }
+    const isFenced = state.sessions.isFenced(session.node, session.incarnation);
+    assert(isFenced === session.isEnded, 'a session is ended if and only if its incarnation is fenced');
+    assert(
+      !session.isEnded || state.pending.returns.some(work => work.kind === 'fence' && work.session === session),
+      'an ended session waits for nothing',
+    );
+  }
+}

@@ -1,0 +1,204 @@
+import fc from 'fast-check';
+import { utf8Encode } from '../../src/lib/bytes.ts';
+import { consumerId, type NodeId, nodeId, type QueueId, queueId } from '../../src/lib/ids.ts';
+import {
+  Settlement,
+  writeAbandonUpload,
+  writeAssembledEnqueue,
+  writeCancel,
+  writeCount,
+  writeCredit,
+  writeDeleteQueue,
+  writePart,
+  writePurge,
+  writeRelease,
+} from '../../src/queue/commands.ts';
+import { consume, declare, enqueue, get, message, settle, type Write } from './shard-driver.ts';
+
+/** One command, with small numbers that stand for what exists: queue slots, consumers, delivery numbers. */
+export type Action =
+  | { do: 'declare'; slot: number; autoDelete: boolean }
+  | { do: 'enqueue'; slots: number[]; bytes: number }
+  | {
+      do: 'consume';
+      slot: number;
+      consumer: number;
+      exclusive: boolean;
+      prefetch: number;
+      through: number;
+      bytesThrough: number;
+    }
+  | { do: 'credit'; consumer: number; prefetch: number; through: number; bytesThrough: number }
+  | { do: 'settle'; how: Settlement; consumer: number; first: number; count: number }
+  | { do: 'cancel' | 'release'; consumer: number }
+  | { do: 'get'; slot: number; consumer: number; autoSettle: boolean }
+  | { do: 'part'; upload: number; bytes: number }
+  | { do: 'assemble'; upload: number; slots: number[]; bytes: number }
+  | { do: 'abandon'; upload: number }
+  | { do: 'purge' | 'count'; slot: number }
+  | { do: 'delete'; slot: number; ifUnused: boolean; ifEmpty: boolean };
+
+/** What happens at once: a batch of a node, or something around it. */
+export type Step =
+  | { do: 'batch'; node: number; hasSeen: boolean; actions: Action[] }
+  | { do: 'repeat' | 'skip'; node: number }
+  | { do: 'fence'; node: number }
+  | { do: 'continue' };
+
+const slot = fc.nat({ max: 2 });
+const consumer = fc.nat({ max: 2 });
+const creditFields = {
+  prefetch: fc.constantFrom(0, 1, 3),
+  through: fc.constantFrom(0, 2, 10, 1_000),
+  bytesThrough: fc.constantFrom(0, 60, 100_000),
+};
+
+export const actionArb: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('declare' as const), slot, autoDelete: fc.boolean() }) },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant('enqueue' as const),
+      slots: fc.uniqueArray(slot, { minLength: 1, maxLength: 3 }),
+      bytes: fc.nat({ max: 40 }),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('consume' as const),
+      slot,
+      consumer,
+      exclusive: fc.nat({ max: 5 }).map(value => value === 5),
+      ...creditFields,
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('credit' as const), consumer, ...creditFields }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant('settle' as const),
+      how: fc.constantFrom(Settlement.settle, Settlement.return, Settlement.discard),
+      consumer: fc.nat({ max: 5 }),
+      first: fc.integer({ min: 1, max: 12 }),
+      count: fc.integer({ min: 1, max: 6 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('cancel' as const, 'release' as const), consumer }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('get' as const),
+      slot,
+      consumer: fc.nat({ max: 5 }),
+      autoSettle: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('part' as const), upload: fc.nat({ max: 1 }), bytes: fc.nat({ max: 20 }) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('assemble' as const),
+      upload: fc.nat({ max: 1 }),
+      slots: fc.uniqueArray(slot, { minLength: 1, maxLength: 3 }),
+      bytes: fc.nat({ max: 20 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('abandon' as const), upload: fc.nat({ max: 1 }) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('purge' as const, 'count' as const), slot }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('delete' as const), slot, ifUnused: fc.boolean(), ifEmpty: fc.boolean() }),
+  },
+);
+
+const node = fc.nat({ max: 1 });
+
+export const stepArb: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant('batch' as const),
+      node,
+      hasSeen: fc.boolean(),
+      actions: fc.array(actionArb, { minLength: 1, maxLength: 8 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('repeat' as const, 'skip' as const), node }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('fence' as const), node }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('continue' as const) }) },
+);
+
+export const nodeOf = (step: { node: number }): NodeId => nodeId(step.node + 1);
+export const consumerOf = (action: { consumer: number }) => consumerId(action.consumer + 1);
+
+/** Maps queue slots to queue ids: a slot whose queue is gone gets a new id with its next declaration. */
+export class Slots {
+  readonly #ids = [queueId(1), queueId(2), queueId(3)];
+  #next = 4;
+
+  id(slotNumber: number): QueueId {
+    return this.#ids[slotNumber]!;
+  }
+
+  renew(slotNumber: number): void {
+    this.#ids[slotNumber] = queueId(this.#next++);
+  }
+}
+
+/** Content of the message or part that is written as the `number`-th. */
+export function bodyOf(action: Extract<Action, { bytes: number }>, number: number): string {
+  return `${number}:`.padEnd(action.bytes, '.');
+}
+
+/** The queue ids are those of now, not those of when the command is written. */
+export function writeOf(action: Action, slots: Slots, bodyNumber: number): Write {
+  const queue = slots.id('slot' in action ? action.slot : 0);
+  switch (action.do) {
+    case 'declare':
+      return declare(queue, { autoDelete: action.autoDelete });
+    case 'enqueue':
+      return enqueue(bodyOf(action, bodyNumber), ...action.slots.map(number => slots.id(number)));
+    case 'consume':
+      return consume(action.consumer + 1, {
+        queue,
+        exclusive: action.exclusive,
+        prefetch: action.prefetch,
+        deliverThrough: action.through,
+        bytesThrough: action.bytesThrough,
+      });
+    case 'credit':
+      return out =>
+        writeCredit(out, {
+          consumer: consumerOf(action),
+          prefetch: action.prefetch,
+          deliverThrough: action.through,
+          bytesThrough: action.bytesThrough,
+        });
+    case 'settle':
+      return settle(action.how, action.consumer + 1, action.first, action.first + action.count - 1);
+    case 'part':
+      return out => writePart(out, action.upload, utf8Encode(bodyOf(action, bodyNumber)));
+    case 'abandon':
+      return out => writeAbandonUpload(out, action.upload);
+    case 'assemble': {
+      const queues = action.slots.map(number => slots.id(number));
+      return out => writeAssembledEnqueue(out, queues, action.upload, message(bodyOf(action, bodyNumber)));
+    }
+    case 'cancel':
+      return out => writeCancel(out, consumerOf(action));
+    case 'release':
+      return out => writeRelease(out, consumerOf(action));
+    case 'get':
+      return get(action.consumer + 1, queue, action.autoSettle);
+    case 'purge':
+      return out => writePurge(out, queue);
+    case 'count':
+      return out => writeCount(out, queue);
+    case 'delete':
+      return out => writeDeleteQueue(out, { queue, ifUnused: action.ifUnused, ifEmpty: action.ifEmpty });
+  }
+}
