@@ -1,0 +1,132 @@
+import { bytesEqual, utf8Encode } from '../lib/bytes.ts';
+import type { BrokerError } from './broker-error.ts';
+import type { FieldTable, FieldValue } from './field-table.ts';
+
+/** What is declared, for the texts of refusals. */
+export interface Declared {
+  readonly kind: 'exchange' | 'queue';
+  readonly vhost: string;
+  readonly name: string;
+}
+
+/** RabbitMQ's names of the field types, as its texts show them. */
+const TYPE_WORDS: Record<FieldValue['type'], string> = {
+  boolean: 'bool',
+  int8: 'byte',
+  uint8: 'unsignedbyte',
+  int16: 'short',
+  uint16: 'unsignedshort',
+  int32: 'signedint',
+  uint32: 'unsignedint',
+  int64: 'long',
+  float: 'float',
+  double: 'double',
+  decimal: 'decimal',
+  string: 'longstr',
+  bytes: 'binary',
+  timestamp: 'timestamp',
+  array: 'array',
+  table: 'table',
+  void: 'void',
+};
+
+export const typeWord = (field: FieldValue): string => TYPE_WORDS[field.type];
+
+/** `received` and `current` as RabbitMQ writes them behind these words: quoted, or `none`. */
+export function inequivalent(declared: Declared, argument: string, received: string, current: string): BrokerError {
+  return { code: 'inequivalent', ...declared, argument, received, current };
+}
+
+/** Compares a property (durable, type ...) of a declaration with what exists. */
+export function checkProperty(
+  declared: Declared,
+  argument: string,
+  received: boolean | string,
+  current: boolean | string,
+): BrokerError | undefined {
+  if (received === current) return undefined;
+  return inequivalent(declared, argument, `'${received}'`, `'${current}'`);
+}
+
+/** Compares one argument by value: the width of an integer does not matter (rabbit_misc:assert_args_equivalence). */
+export function checkArgument(
+  declared: Declared,
+  argument: string,
+  received: FieldTable,
+  current: FieldTable,
+): BrokerError | undefined {
+  const receivedField = received.get(argument);
+  const currentField = current.get(argument);
+  if (receivedField === undefined || currentField === undefined) {
+    if (receivedField === currentField) return undefined;
+    return inequivalent(declared, argument, fieldWords(receivedField), fieldWords(currentField));
+  }
+  if (sameFieldValue(receivedField, currentField)) return undefined;
+  return inequivalent(declared, argument, `'${valueWords(receivedField)}'`, `'${valueWords(currentField)}'`);
+}
+
+const fieldWords = (field: FieldValue | undefined): string =>
+  field === undefined ? 'none' : `the value '${valueWords(field)}' of type '${typeWord(field)}'`;
+
+function valueWords(field: FieldValue): string {
+  switch (field.type) {
+    case 'void':
+      return 'undefined';
+    case 'decimal':
+      return `{${field.scale},${field.value}}`;
+    case 'bytes':
+      return `<<${field.value.join(',')}>>`;
+    case 'array':
+      return `[${field.value.map(fieldWords).join(', ')}]`;
+    case 'table':
+      return `[${[...field.value].map(([key, value]) => `${key}: ${fieldWords(value)}`).join(', ')}]`;
+    default:
+      return String(field.value);
+  }
+}
+
+/** Erlang's `==` on the values, as RabbitMQ's equivalence checks and headers exchange use it: 1 equals 1.0 of any width. */
+export function sameFieldValue(a: FieldValue, b: FieldValue): boolean {
+  if (isNumber(a) && isNumber(b)) {
+    // biome-ignore lint/suspicious/noDoubleEquals: compares bigint and number by value.
+    return a.value == b.value;
+  }
+  if (isText(a) && isText(b)) {
+    if (a.type === 'string' && b.type === 'string') return a.value === b.value;
+    return bytesEqual(textBytes(a), textBytes(b));
+  }
+  if (a.type !== b.type) return false;
+  switch (a.type) {
+    case 'boolean':
+      return a.value === (b as typeof a).value;
+    case 'decimal':
+      return a.value === (b as typeof a).value && a.scale === (b as typeof a).scale;
+    case 'array':
+      return sameArrays(a.value, (b as typeof a).value);
+    case 'table':
+      return sameTables(a.value, (b as typeof a).value);
+    default:
+      return true;
+  }
+}
+
+type TextField = Extract<FieldValue, { type: 'string' | 'bytes' }>;
+type NumberField = Extract<FieldValue, { value: number | bigint }>;
+
+const isText = (field: FieldValue): field is TextField => field.type === 'string' || field.type === 'bytes';
+const textBytes = (field: TextField): Uint8Array => (field.type === 'string' ? utf8Encode(field.value) : field.value);
+const isNumber = (field: FieldValue): field is NumberField =>
+  field.type !== 'decimal' && 'value' in field && (typeof field.value === 'number' || typeof field.value === 'bigint');
+
+function sameArrays(a: readonly FieldValue[], b: readonly FieldValue[]): boolean {
+  return a.length === b.length && a.every((item, i) => item.type === b[i]!.type && sameFieldValue(item, b[i]!));
+}
+
+function sameTables(a: FieldTable, b: FieldTable): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) {
+    const other = b.get(key);
+    if (other === undefined || other.type !== value.type || !sameFieldValue(value, other)) return false;
+  }
+  return true;
+}

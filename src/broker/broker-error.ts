@@ -1,0 +1,31 @@
+/**
+ * What can go wrong with a request, without any protocol's numbers. Adapters translate: AMQP into reply codes and
+ * RabbitMQ's words, gRPC into status codes. `BrokerError` values are answers, never thrown.
+ */
+export type BrokerError =
+  | { readonly code: 'access-refused'; readonly text: string }
+  | { readonly code: 'no-vhost'; readonly vhost: string }
+  | { readonly code: 'no-exchange'; readonly vhost: string; readonly name: string }
+  | { readonly code: 'no-queue'; readonly vhost: string; readonly name: string }
+  /** A declaration that differs from what exists: `inequivalent arg 'durable' for queue 'q' in vhost '/': received ... but current is ...`. */
+  | {
+      readonly code: 'inequivalent';
+      readonly kind: 'exchange' | 'queue';
+      readonly vhost: string;
+      readonly name: string;
+      readonly argument: string;
+      readonly received: string;
+      readonly current: string;
+    }
+  /** An exclusive queue of another connection, or a queue with an exclusive consumer. */
+  | { readonly code: 'locked'; readonly vhost: string; readonly name: string }
+  | { readonly code: 'exclusive-consumer'; readonly vhost: string; readonly name: string }
+  | { readonly code: 'in-use'; readonly kind: 'exchange' | 'queue'; readonly vhost: string; readonly name: string }
+  | { readonly code: 'not-empty'; readonly vhost: string; readonly name: string }
+  /** A value that is wrong in itself; the text says what would be right. */
+  | { readonly code: 'invalid'; readonly text: string }
+  /** Known to the protocol, but not offered here (yet). */
+  | { readonly code: 'not-implemented'; readonly text: string }
+  | { readonly code: 'too-large'; readonly bytes: number; readonly bytesMax: number }
+  /** The operation would need a majority (or a node) that is not there; it may or may not have happened. */
+  | { readonly code: 'unavailable'; readonly text: string };

@@ -1,0 +1,144 @@
+import type {
+  BrokerConnection,
+  BrokerSession,
+  ConnectionListener,
+  ConnectRequest,
+  HoldReason,
+  SessionListener,
+} from './broker.ts';
+import type { AheadLimits, Consumer } from './consumer.ts';
+import type { ClusterGateway, HomeStream } from './gateway.ts';
+import { Session } from './session.ts';
+import type { ConnectionOwner } from './topology-records.ts';
+
+export interface ConnectionOptions {
+  readonly request: ConnectRequest;
+  readonly owner: ConnectionOwner;
+  readonly bodyBytesMax: number;
+  readonly ahead: AheadLimits;
+}
+
+export interface ConnectionDependencies {
+  readonly gateway: ClusterGateway;
+  readonly listener: ConnectionListener;
+  readonly generateQueueName: () => string;
+  /** Why publishes on this node are held at the moment. */
+  readonly nodeHold: () => HoldReason | undefined;
+  /** This connection waits for room in some home's stream. */
+  readonly waiting: (connection: Connection) => void;
+  readonly closed: (connection: Connection) => void;
+}
+
+/** What consumers had received when a mark was taken. */
+interface Mark {
+  readonly through: number;
+  readonly progress: readonly { readonly consumer: Consumer; readonly number: number; readonly bytes: number }[];
+}
+
+/** A client's connection: its sessions, whether it may publish, and how much of what was delivered has left (R26, R30). */
+export class Connection implements BrokerConnection {
+  readonly #options: ConnectionOptions;
+  readonly #deps: ConnectionDependencies;
+  readonly #sessions = new Set<Session>();
+  /** Homes whose streams were full after a publish of this connection. */
+  readonly #full = new Set<HomeStream>();
+  #hold: HoldReason | undefined;
+  #delivered = 0;
+  /** Consumers with deliveries since the last mark. */
+  #touched = new Set<Consumer>();
+  #marks: Mark[] = [];
+  #isClosed = false;
+
+  constructor(options: ConnectionOptions, deps: ConnectionDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#hold = deps.nodeHold();
+  }
+
+  get owner(): ConnectionOwner {
+    return this.#options.owner;
+  }
+  get request(): ConnectRequest {
+    return this.#options.request;
+  }
+  get mayPublish(): boolean {
+    return this.#hold === undefined;
+  }
+
+  openSession(listener: SessionListener): BrokerSession {
+    const { gateway, generateQueueName } = this.#deps;
+    const { request, owner, bodyBytesMax, ahead } = this.#options;
+    const session = new Session(
+      { vhost: request.vhost, owner, bodyBytesMax, ahead },
+      {
+        gateway,
+        listener,
+        generateQueueName,
+        backlog: stream => this.#backlog(stream),
+        delivered: consumer => {
+          this.#delivered++;
+          this.#touched.add(consumer);
+        },
+        closed: closed => this.#sessions.delete(closed),
+      },
+    );
+    this.#sessions.add(session);
+    return session;
+  }
+
+  deliveredMark(): number {
+    if (this.#touched.size > 0) {
+      const progress = [...this.#touched].map(consumer => ({
+        consumer,
+        number: consumer.delivered,
+        bytes: consumer.deliveredBytes,
+      }));
+      this.#marks.push({ through: this.#delivered, progress });
+      this.#touched.clear();
+    }
+    return this.#delivered;
+  }
+
+  flushed(mark: number): void {
+    let done = 0;
+    while (done < this.#marks.length && this.#marks[done]!.through <= mark) {
+      for (const { consumer, number, bytes } of this.#marks[done]!.progress) consumer.flushedThrough(number, bytes);
+      done++;
+    }
+    if (done > 0) this.#marks = this.#marks.slice(done);
+  }
+
+  /** The node's hold changed, or a stream has room again. */
+  review(): void {
+    if (this.#isClosed) return;
+    for (const stream of this.#full) if (stream.hasRoom) this.#full.delete(stream);
+    const hold = this.#deps.nodeHold() ?? (this.#full.size > 0 ? ({ kind: 'backlog' } as const) : undefined);
+    const before = this.#hold;
+    this.#hold = hold;
+    if (hold === undefined && before !== undefined) this.#deps.listener.resumed();
+    else if (hold !== undefined && hold.kind !== before?.kind) this.#deps.listener.held(hold);
+  }
+
+  /** The node gives its clients up (R24). */
+  expel(reason: string): void {
+    this.#deps.listener.closed(reason);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await Promise.all([...this.#sessions].map(session => session.close()));
+    const { gateway } = this.#deps;
+    const isExclusiveOwner = gateway.topology.queuesOf(this.owner, this.owner.connection).length > 0;
+    if (isExclusiveOwner) await gateway.connectionClosed(this.owner);
+    this.#deps.closed(this);
+  }
+
+  #backlog(stream: HomeStream): void {
+    this.#full.add(stream);
+    this.#deps.waiting(this);
+    if (this.#hold !== undefined) return;
+    this.#hold = { kind: 'backlog' };
+    this.#deps.listener.held(this.#hold);
+  }
+}

@@ -1,0 +1,138 @@
+import type { ConsumerId } from '../lib/ids.ts';
+import { Settlement } from '../queue/commands.ts';
+import type { ConsumerHandle, SettleHow } from './broker.ts';
+import type { ConsumerReceiver, HomeStream } from './gateway.ts';
+
+/** How far a consumer may run ahead of its socket (R26). */
+export interface AheadLimits {
+  readonly messagesMax: number;
+  readonly bytesMax: number;
+}
+
+export interface ConsumerOptions {
+  readonly handle: ConsumerHandle;
+  readonly id: ConsumerId;
+  readonly autoAck: boolean;
+  /** Unsettled messages at most; 0 is unlimited. */
+  readonly prefetch: number;
+  readonly ahead: AheadLimits;
+}
+
+/** What a consumer tells its session. */
+export interface ConsumerListener {
+  deliver(
+    consumer: Consumer,
+    number: number,
+    deliveryCount: number,
+    content: Uint8Array,
+    more: readonly Uint8Array[],
+  ): void;
+  cancelled(consumer: Consumer): void;
+}
+
+const SETTLEMENTS = { settle: Settlement.settle, return: Settlement.return, discard: Settlement.discard } as const;
+
+/**
+ * One consumer of one session. Grants the shard credit in messages and bytes out of what has left for the socket, so that
+ * a client that does not read costs a bounded buffer and nobody else anything (R26).
+ */
+export class Consumer implements ConsumerReceiver {
+  readonly #options: ConsumerOptions;
+  readonly #stream: HomeStream;
+  readonly #listener: ConsumerListener;
+  #prefetch: number;
+  #delivered = 0;
+  #deliveredBytes = 0;
+  #flushed = 0;
+  #deliverThrough: number;
+  #bytesThrough: number;
+  /** Delivered and not settled. */
+  #outstanding = 0;
+  #cancelled = false;
+
+  constructor(options: ConsumerOptions, stream: HomeStream, listener: ConsumerListener) {
+    this.#options = options;
+    this.#stream = stream;
+    this.#listener = listener;
+    this.#prefetch = options.autoAck ? 0 : options.prefetch;
+    this.#deliverThrough = options.ahead.messagesMax;
+    this.#bytesThrough = options.ahead.bytesMax;
+  }
+
+  get handle(): ConsumerHandle {
+    return this.#options.handle;
+  }
+  get id(): ConsumerId {
+    return this.#options.id;
+  }
+  get stream(): HomeStream {
+    return this.#stream;
+  }
+  get delivered(): number {
+    return this.#delivered;
+  }
+  get deliveredBytes(): number {
+    return this.#deliveredBytes;
+  }
+  get credit(): { readonly prefetch: number; readonly deliverThrough: number; readonly bytesThrough: number } {
+    return { prefetch: this.#prefetch, deliverThrough: this.#deliverThrough, bytesThrough: this.#bytesThrough };
+  }
+  /** Cancelled by its client, and nothing is left to settle: the shard may forget it. */
+  get isFinished(): boolean {
+    return this.#cancelled && this.#outstanding === 0;
+  }
+
+  deliver(number: number, deliveryCount: number, content: Uint8Array, more: readonly Uint8Array[]): void {
+    this.#delivered = number;
+    this.#deliveredBytes += content.length;
+    for (const part of more) this.#deliveredBytes += part.length;
+    this.#outstanding++;
+    this.#listener.deliver(this, number, deliveryCount, content, more);
+  }
+
+  cancelled(): void {
+    this.#cancelled = true;
+    this.#outstanding = 0;
+    this.#listener.cancelled(this);
+  }
+
+  /** Deliveries up to `number`, `bytes` in all, are in the socket's buffer: settle automatic ones, renew the credit. */
+  flushedThrough(number: number, bytes: number): void {
+    if (number <= this.#flushed) return;
+    if (this.#options.autoAck) this.settle(this.#flushed + 1, number, 'settle');
+    this.#flushed = number;
+    const { messagesMax, bytesMax } = this.#options.ahead;
+    const messagesLeft = this.#deliverThrough - number;
+    const bytesLeft = this.#bytesThrough - bytes;
+    if (this.#cancelled || (messagesLeft * 2 > messagesMax && bytesLeft * 2 > bytesMax)) return;
+    this.#deliverThrough = number + messagesMax;
+    this.#bytesThrough = bytes + bytesMax;
+    this.#stream.credit(this.id, this.credit);
+  }
+
+  setPrefetch(prefetch: number): void {
+    if (this.#options.autoAck || this.#prefetch === prefetch) return;
+    this.#prefetch = prefetch;
+    this.#stream.credit(this.id, this.credit);
+  }
+
+  settle(first: number, last: number, how: SettleHow): void {
+    this.#outstanding -= last - first + 1;
+    this.#stream.settle(this.id, SETTLEMENTS[how], [first, last]);
+  }
+
+  /** Resolves when the shard hands out nothing more to this consumer. */
+  cancel(): Promise<void> {
+    return new Promise(resolve => {
+      this.#stream.cancel(this.id, () => {
+        this.#cancelled = true;
+        resolve();
+      });
+    });
+  }
+
+  /** Everything unsettled goes back to the queue. Resolves when it has. */
+  release(): Promise<void> {
+    return new Promise(resolve => this.#stream.release(this.id, () => resolve()));
+  }
+}

@@ -1,0 +1,138 @@
+import { utf8Encode } from '../lib/bytes.ts';
+import type { QueueId } from '../lib/ids.ts';
+import type { QueueConfig } from '../queue/commands.ts';
+import type { Publish, PublishResult, SessionListener } from './broker.ts';
+import type { BrokerError } from './broker-error.ts';
+import type { ClusterGateway, Decision, HomeStream, PublishOrigin } from './gateway.ts';
+import type { Route } from './router.ts';
+import type { QueueRecord } from './topology-records.ts';
+
+/** The queues of a route that share a home: one command carries the message to all of them. */
+interface Target {
+  readonly stream: HomeStream;
+  readonly queues: readonly QueueId[];
+  readonly records: readonly QueueRecord[];
+}
+
+export interface SessionPublisherOptions {
+  readonly vhost: string;
+  readonly bodyBytesMax: number;
+}
+
+export interface SessionPublisherDependencies {
+  readonly gateway: ClusterGateway;
+  readonly listener: Pick<SessionListener, 'confirmed' | 'rejected'>;
+  /** A home's stream is at its bound after this publish: hold the connection (R30). */
+  readonly backlog: (stream: HomeStream) => void;
+}
+
+export const queueConfig = (record: QueueRecord): QueueConfig => ({
+  vhost: record.vhost,
+  name: record.name,
+  autoDelete: record.autoDelete,
+  exclusive: record.exclusiveOwner !== undefined,
+});
+
+/** A message for a queue that was deleted meanwhile is what it would have been a moment earlier: gone with the queue, and confirmed. */
+const isRefusal = (outcome: Decision | undefined): boolean => outcome !== undefined && outcome.kind !== 'no-such-queue';
+
+/**
+ * The way of a publish on its node: route, hand over to the homes of its queues, and confirm once all of them have it.
+ * Everything that repeats from one publish to the next is remembered: the target of a key, its encoded names.
+ */
+export class SessionPublisher implements PublishOrigin {
+  readonly #options: SessionPublisherOptions;
+  readonly #deps: SessionPublisherDependencies;
+  #route: Route | undefined;
+  #targets: readonly Target[] = [];
+  #exchange = '';
+  #routingKey = '';
+  #exchangeBytes = new Uint8Array(0);
+  #routingKeyBytes = new Uint8Array(0);
+  /** Publishes with several homes that not all have answered: how many are missing, and whether one refused. */
+  readonly #split = new Map<number, { missing: number; refused: boolean }>();
+
+  constructor(options: SessionPublisherOptions, deps: SessionPublisherDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  publish(publish: Publish): PublishResult {
+    if (publish.bodyBytes > this.#options.bodyBytesMax) {
+      return { code: 'too-large', bytes: publish.bodyBytes, bytesMax: this.#options.bodyBytesMax };
+    }
+    const { exchange, routingKey, sequence } = publish;
+    const route = this.#deps.gateway.router.route(this.#options.vhost, exchange, routingKey, publish.headers);
+    if ('code' in route) return route satisfies BrokerError;
+    if (route.length === 0) return 'unroutable';
+    if (route !== this.#route) this.#resolve(route);
+    if (this.#targets.length === 0) return 'unroutable';
+    this.#encodeNames(exchange, routingKey);
+    const message = {
+      exchange: this.#exchangeBytes,
+      routingKey: this.#routingKeyBytes,
+      properties: publish.properties,
+      body: publish.body,
+    };
+    if (this.#targets.length > 1 && sequence > 0) {
+      this.#split.set(sequence, { missing: this.#targets.length, refused: false });
+    }
+    const origin = sequence > 0 ? this : undefined;
+    for (const { stream, queues, records } of this.#targets) {
+      for (const record of records) stream.introduce(record.id, queueConfig(record));
+      stream.publish(queues, message, origin, sequence);
+      if (stream.isFull) this.#deps.backlog(stream);
+    }
+    return 'routed';
+  }
+
+  /** Answers of one home, in ranges. */
+  published(first: number, last: number, outcome: Decision | undefined): void {
+    if (this.#split.size === 0) {
+      if (isRefusal(outcome)) this.#deps.listener.rejected(first, last);
+      else this.#deps.listener.confirmed(first, last);
+      return;
+    }
+    for (let number = first; number <= last; number++) this.#publishedOne(number, isRefusal(outcome));
+  }
+
+  #publishedOne(number: number, refused: boolean): void {
+    const split = this.#split.get(number);
+    if (split !== undefined) {
+      split.refused ||= refused;
+      if (--split.missing > 0) return;
+      this.#split.delete(number);
+    }
+    if (split?.refused ?? refused) this.#deps.listener.rejected(number, number);
+    else this.#deps.listener.confirmed(number, number);
+  }
+
+  /** Groups a route's queues by home. A queue whose home is gone is about to leave the topology: it takes nothing any more. */
+  #resolve(route: Route): void {
+    const byStream = new Map<HomeStream, QueueRecord[]>();
+    for (const record of route) {
+      const stream = this.#deps.gateway.stream(record.home);
+      if (stream === undefined) continue;
+      const records = byStream.get(stream);
+      if (records === undefined) byStream.set(stream, [record]);
+      else records.push(record);
+    }
+    this.#route = route;
+    this.#targets = [...byStream].map(([stream, records]) => ({
+      stream,
+      records,
+      queues: records.map(record => record.id),
+    }));
+  }
+
+  #encodeNames(exchange: string, routingKey: string): void {
+    if (exchange !== this.#exchange) {
+      this.#exchange = exchange;
+      this.#exchangeBytes = Uint8Array.from(utf8Encode(exchange));
+    }
+    if (routingKey !== this.#routingKey) {
+      this.#routingKey = routingKey;
+      this.#routingKeyBytes = Uint8Array.from(utf8Encode(routingKey));
+    }
+  }
+}
