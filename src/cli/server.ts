@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { parseConfig } from '../config.ts';
+import { SystemClock } from '../lib/clock.ts';
+import { createLogger } from '../logging.ts';
+import { RunningNode } from '../node.ts';
+import { type FlagSpec, parseFlags } from './arguments.ts';
+
+export const SERVER_FLAGS: readonly FlagSpec[] = [
+  { name: 'config', takesValue: true, help: 'YAML file; every key also exists as an environment variable WARREN_...' },
+];
+
+/** What a parent process (`warren dev`) is told over its IPC channel. */
+export interface ReadyMessage {
+  readonly ready: { readonly amqp: number; readonly grpc: number; readonly cluster: number };
+}
+
+const STOP_TIMEOUT_MS = 8_000;
+
+/** Runs one node until it is told to stop. Resolves with the exit code. */
+export async function runServer(given: readonly string[]): Promise<number> {
+  const flags = parseFlags('server', given, SERVER_FLAGS);
+  if (!flags.ok) return complain(flags.error);
+  const document = readConfigFile(flags.values.get('config'));
+  if (!document.ok) return complain(document.error);
+  const parsed = parseConfig(document.value, process.env);
+  if (!parsed.ok) return complain(parsed.error);
+  const { config } = parsed;
+  const logger = createLogger(config);
+  const clock = new SystemClock();
+
+  return new Promise<number>(resolve => {
+    const fatal = (sentence: string): void => {
+      logger.error({}, sentence);
+      resolve(complain(sentence));
+    };
+    const begin = async (): Promise<void> => {
+      const started = await RunningNode.start(config, { clock, logger, fatal });
+      if (!started.ok) {
+        resolve(complain(started.error));
+        return;
+      }
+      const stop = (signal: string): void => {
+        logger.info({ signal }, 'stopping');
+        clock.after(STOP_TIMEOUT_MS, () => resolve(0));
+        started.node.stop().then(
+          () => resolve(0),
+          (error: Error) => resolve(complain(`the node did not stop cleanly: ${error.message}`)),
+        );
+      };
+      process.once('SIGTERM', stop);
+      process.once('SIGINT', stop);
+      const ports = await started.node.ready();
+      logger.info(ports, 'ready');
+      process.send?.({ ready: ports } satisfies ReadyMessage);
+    };
+    begin().catch((error: Error) => fatal(`the node could not start: ${error.stack ?? error.message}`));
+  });
+}
+
+function readConfigFile(path: string | undefined): { ok: true; value: unknown } | { ok: false; error: string } {
+  if (path === undefined) return { ok: true, value: undefined };
+  try {
+    return { ok: true, value: parse(readFileSync(path, 'utf8')) };
+  } catch (error) {
+    return {
+      ok: false,
+      error: `the configuration file ${path} cannot be read: ${(error as Error).message.split('\n')[0]}`,
+    };
+  }
+}
+
+/** One sentence on standard error, and the exit code for it. */
+export function complain(sentence: string): number {
+  process.stderr.write(`warren: ${sentence}\n`);
+  return 1;
+}

@@ -1,0 +1,149 @@
+import type { QueueHome } from '../broker/topology-records.ts';
+import { TruncatedError } from '../lib/bytes.ts';
+import { groupId, incarnation, type NodeId } from '../lib/ids.ts';
+import type { Logger } from '../lib/logger.ts';
+import { checkBatch } from '../queue/entry-codec.ts';
+import { FrameKind } from './frames.ts';
+import type { GroupHost } from './group-host.ts';
+import { homeOfGroup } from './home-group.ts';
+import { decodeGrant, decodeNews, decodeRenewal, decodeTopologyApplied } from './lease-frames.ts';
+import { decodeMetadataReply, type MetadataGroup } from './metadata-group.ts';
+import type { NodeSession } from './node-session.ts';
+import type { Peers } from './peers.ts';
+import { decodeRaftMessage } from './raft-wire.ts';
+import { RemoteShardLink } from './remote-shard.ts';
+import { decodeAnswers, decodeAttach, decodeAttached, decodeConsumerCancelled, decodeRefused } from './shard-frames.ts';
+import type { ShardLeader } from './shard-leader.ts';
+import type { PeerLink } from './transport.ts';
+
+export interface ClusterDispatchOptions {
+  readonly self: NodeId;
+  readonly deliveryFrameBytesMax: number;
+}
+
+export interface ClusterDispatchDependencies {
+  readonly host: GroupHost;
+  readonly peers: Peers;
+  readonly metadata: () => MetadataGroup;
+  readonly session: () => NodeSession | undefined;
+  /** The shard or volatile home that this node leads, or might. */
+  readonly leaderOf: (home: QueueHome) => ShardLeader | undefined;
+  readonly news: (node: NodeId, wallMs: number, isShortOfSpace: boolean) => void;
+  readonly status: (node: NodeId, kind: FrameKind, payload: Uint8Array) => void;
+  readonly logger: Logger;
+}
+
+/** Takes frames of other nodes apart and gives them to whom they are for. Bytes that make no sense are dropped and logged. */
+export class ClusterDispatch {
+  readonly #options: ClusterDispatchOptions;
+  readonly #deps: ClusterDispatchDependencies;
+
+  constructor(options: ClusterDispatchOptions, deps: ClusterDispatchDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  received(from: NodeId, link: PeerLink, kind: number, group: number, payload: Uint8Array): void {
+    try {
+      this.#dispatch(from, link, kind, group, payload);
+    } catch (error) {
+      if (!(error instanceof TruncatedError)) throw error;
+      this.#deps.logger.warn({ peer: link.peer.nodeName, kind, err: error }, 'dropped a frame that ended too early');
+    }
+  }
+
+  #dispatch(from: NodeId, link: PeerLink, kind: number, group: number, payload: Uint8Array): void {
+    const { host, peers, metadata, session, news, status } = this.#deps;
+    switch (kind) {
+      case FrameKind.raft: {
+        const message = decodeRaftMessage(payload);
+        if (message?.from === from && message.to === this.#options.self) host.step(groupId(group), message);
+        return;
+      }
+      case FrameKind.leaseRenewal:
+        metadata().leader.renew(decodeRenewal(from, payload));
+        return;
+      case FrameKind.leaseGrant: {
+        const { incarnation: started, sentMs, grant } = decodeGrant(payload);
+        if (session()?.self.incarnation === started) session()?.lease.granted(sentMs, grant);
+        return;
+      }
+      case FrameKind.topologyApplied: {
+        const applied = decodeTopologyApplied(payload);
+        metadata().leader.topologyApplied(from, incarnation(applied.incarnation), applied.index);
+        return;
+      }
+      case FrameKind.news: {
+        const { wallMs, isShortOfSpace } = decodeNews(payload);
+        news(from, wallMs, isShortOfSpace);
+        return;
+      }
+      case FrameKind.metadataRequest:
+        if (!metadata().leader.request(payload.slice()))
+          peers.send(from, 'clients', FrameKind.metadataNotLeader, 0, EMPTY);
+        return;
+      case FrameKind.metadataReply: {
+        const { incarnation: started, number, reply } = decodeMetadataReply(payload);
+        if (session()?.self.incarnation === started) session()?.metadata.replied(number, reply);
+        return;
+      }
+      case FrameKind.attach:
+      case FrameKind.batch:
+        this.#toLeader(from, link, kind, group, payload);
+        return;
+      case FrameKind.statusRequest:
+      case FrameKind.statusReply:
+        status(from, kind, payload);
+        return;
+      default:
+        this.#toClient(from, kind, group, payload);
+    }
+  }
+
+  #toLeader(from: NodeId, link: PeerLink, kind: number, group: number, payload: Uint8Array): void {
+    const leader = this.#deps.leaderOf(homeOfGroup(groupId(group), this.#options.self));
+    if (leader !== undefined && kind === FrameKind.attach) {
+      const { host } = this.#deps;
+      const shardLink: RemoteShardLink = new RemoteShardLink(
+        { group: groupId(group), frameBytesMax: this.#options.deliveryFrameBytesMax },
+        { link, wantsFlush: wanting => host.wakeLink(wanting) },
+      );
+      leader.attach(decodeAttach(from, payload), shardLink);
+      return;
+    }
+    const check = checkBatch(payload);
+    if (check.ok && check.header.node === from && leader?.batch(from, payload.slice())) return;
+    if (!check.ok) this.#deps.logger.warn({ peer: link.peer.nodeName, problem: check.problem }, 'refused a batch');
+    this.#deps.peers.send(from, 'clients', FrameKind.notLeader, group, EMPTY);
+  }
+
+  #toClient(from: NodeId, kind: number, group: number, payload: Uint8Array): void {
+    const { session, peers } = this.#deps;
+    const client = session()?.client(homeOfGroup(groupId(group), from));
+    if (client === undefined) return;
+    switch (kind) {
+      case FrameKind.attached:
+        decodeAttached(payload, client);
+        return;
+      case FrameKind.answers:
+        decodeAnswers(payload, client);
+        return;
+      case FrameKind.deliveries:
+        peers.assembler(from, groupId(group), client)?.deliveries(payload);
+        return;
+      case FrameKind.deliveryPart:
+        peers.assembler(from, groupId(group), client)?.part(payload);
+        return;
+      case FrameKind.consumerCancelled:
+        decodeConsumerCancelled(payload, client);
+        return;
+      case FrameKind.refused:
+        decodeRefused(this.#options.self, payload, client);
+        return;
+      case FrameKind.notLeader:
+        client.detach();
+    }
+  }
+}
+
+const EMPTY = new Uint8Array(0);

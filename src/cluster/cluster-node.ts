@@ -1,0 +1,422 @@
+import type { QueueHome } from '../broker/topology-records.ts';
+import { ByteWriter } from '../lib/bytes.ts';
+import type { Clock } from '../lib/clock.ts';
+import { type GroupId, METADATA_GROUP, type NodeId, type QueueId } from '../lib/ids.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Random } from '../lib/random.ts';
+import { writePayloadHeader } from '../queue/entry-codec.ts';
+import type { ShardMachine } from '../queue/shard-machine.ts';
+import { ClusterDispatch } from './cluster-dispatch.ts';
+import type { ClusterOptions } from './cluster-options.ts';
+import type { Formation } from './formation.ts';
+import { FrameKind } from './frames.ts';
+import { GroupHost } from './group-host.ts';
+import { groupOfHome } from './home-group.ts';
+import { LeaderBalance } from './leader-balance.ts';
+import { encodeGrant, encodeNews, encodeRenewal, encodeTopologyApplied } from './lease-frames.ts';
+import { LocalShardLeader } from './local-shard.ts';
+import { encodeRequest } from './metadata-command-codec.ts';
+import { registerStart } from './metadata-commands.ts';
+import { encodeMetadataReply } from './metadata-group.ts';
+import type { Grant, Renewal } from './metadata-leader.ts';
+import type { MetadataEffects } from './metadata-replies.ts';
+import { NodeSession } from './node-session.ts';
+import type { NodeStore } from './node-store.ts';
+import { Peers } from './peers.ts';
+import { Replicas } from './replicas.ts';
+import type { ShardLeader } from './shard-leader.ts';
+import type { ShardLeaderPort } from './shard-link.ts';
+import type { PeerLink } from './transport.ts';
+import type { SpillFile } from './volatile-log.ts';
+import { VolatileShard } from './volatile-shard.ts';
+
+export interface ClusterNodeDependencies {
+  readonly store: NodeStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly defer: (callback: () => void) => void;
+  /** Random text that names this start of the process. */
+  readonly newToken: () => string;
+  readonly newSpillFile: () => SpillFile;
+  readonly listener: ClusterNodeListener;
+}
+
+export interface ClusterNodeListener {
+  /** This node has an incarnation, and may serve clients once `mayRoute`. */
+  sessionStarted(session: NodeSession): void;
+  /** The incarnation is over: clients must go (R24). A new one is asked for at once. */
+  sessionEnded(reason: string): void;
+  /** Called each tick and whenever answers came: whether clients may publish may have changed. */
+  reviewed(): void;
+  statusReceived(from: NodeId, kind: FrameKind, payload: Uint8Array): void;
+}
+
+interface News {
+  readonly wallMs: number;
+  readonly heardMs: number;
+  readonly isShortOfSpace: boolean;
+}
+
+/** A node that takes part in a formed cluster: its replicas, its links, its incarnation. */
+export class ClusterNode {
+  readonly #options: ClusterOptions;
+  readonly #deps: ClusterNodeDependencies;
+  readonly #formation: Formation;
+  readonly self: NodeId;
+  readonly peers: Peers;
+  readonly host: GroupHost;
+  readonly replicas: Replicas;
+  readonly #dispatch: ClusterDispatch;
+  readonly #balance: LeaderBalance;
+  readonly #news = new Map<NodeId, News>();
+  readonly #localLeaders = new Map<GroupId, { readonly term: number; readonly port: ShardLeaderPort }>();
+  #volatile: VolatileShard | undefined;
+  #session: NodeSession | undefined;
+  #token: string;
+  #registeredMs = Number.NEGATIVE_INFINITY;
+  #timers: (() => void)[] = [];
+
+  constructor(options: ClusterOptions, formation: Formation, self: NodeId, deps: ClusterNodeDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#formation = formation;
+    this.self = self;
+    this.#token = deps.newToken();
+    this.peers = new Peers({ queuedBytesMax: options.queuedBytesMax });
+    this.host = new GroupHost({ defer: deps.defer, flushJournal: () => deps.store.flush() });
+    this.replicas = this.#makeReplicas();
+    this.#balance = new LeaderBalance(
+      { self, afterMs: options.balanceAfterMs },
+      { replicas: this.replicas, peers: this.peers },
+    );
+    this.#dispatch = new ClusterDispatch(
+      { self, deliveryFrameBytesMax: options.deliveryFrameBytesMax },
+      {
+        host: this.host,
+        peers: this.peers,
+        metadata: () => this.replicas.metadata,
+        session: () => this.#session,
+        leaderOf: home => this.#leaderHere(home),
+        news: (node, wallMs, isShortOfSpace) =>
+          this.#news.set(node, { wallMs, isShortOfSpace, heardMs: deps.clock.monotonicMs() }),
+        status: (node, kind, payload) => deps.listener.statusReceived(node, kind, payload),
+        logger: deps.logger,
+      },
+    );
+  }
+
+  get session(): NodeSession | undefined {
+    return this.#session;
+  }
+
+  /** The machine of this node's exclusive and non-durable queues. */
+  get volatileMachine(): ShardMachine | undefined {
+    return this.#volatile?.machine;
+  }
+
+  /** Every shard has a leader that this node knows of. */
+  hasLeaders(): boolean {
+    const { shards } = this.replicas.metadata.machine;
+    return (
+      shards.count > 0 &&
+      shards.heldBy(this.self).every(({ group }) => this.replicas.shard(group)?.driver.leader !== undefined)
+    );
+  }
+
+  async start(): Promise<void> {
+    await this.replicas.openMetadata();
+    const { clock } = this.#deps;
+    this.#timers.push(clock.every(this.#options.tickMs, () => this.#tick()));
+    this.#timers.push(clock.every(this.#options.leaseRenewalMs, () => this.#renew()));
+  }
+
+  stop(): void {
+    for (const cancel of this.#timers) cancel();
+    this.#timers = [];
+    this.host.stop();
+  }
+
+  /** Any node that is short of space stops publishers everywhere: its replicas could not follow (R18). */
+  nodesShortOfSpace(): NodeId[] {
+    const short = [...this.#news].filter(([node, news]) => news.isShortOfSpace && this.peers.link(node) !== undefined);
+    return [...(this.#deps.store.isShortOfSpace ? [this.self] : []), ...short.map(([node]) => node)];
+  }
+
+  // ---- Links ----
+
+  connected(node: NodeId, link: PeerLink): void {
+    this.peers.connected(node, link, this.#deps.clock.monotonicMs());
+    for (const group of this.host.groups()) {
+      group.peerConnected(node);
+      this.host.wake(group.group);
+    }
+    this.#session?.leadersChanged();
+    this.#session?.metadata.leaderChanged();
+  }
+
+  disconnected(node: NodeId, link: PeerLink): void {
+    if (!this.peers.disconnected(node, link)) return;
+    for (const { leader } of this.replicas.shards()) leader.detach(node);
+    this.#volatile?.leader.detach(node);
+    this.#session?.leadersChanged();
+  }
+
+  /** Nothing listens at the node's address any more (R10). */
+  processGone(node: NodeId): void {
+    this.#deps.logger.warn({ peer: node }, 'the process of a node is gone');
+    for (const group of this.host.groups()) {
+      group.peerGone(node);
+      this.host.wake(group.group);
+    }
+    this.replicas.metadata.leader.processGone(node);
+  }
+
+  received(node: NodeId, link: PeerLink, kind: number, group: number, payload: Uint8Array): void {
+    this.#dispatch.received(node, link, kind, group, payload);
+  }
+
+  // ---- Time ----
+
+  #tick(): void {
+    this.host.tick();
+    this.replicas.metadata.leader.tick();
+    this.#session?.tick();
+    this.#balance.tick(this.#deps.clock.monotonicMs());
+    if (this.#session === undefined) this.#register();
+    this.#deps.listener.reviewed();
+  }
+
+  #renew(): void {
+    const news = encodeNews(this.#deps.clock.wallMs(), this.#deps.store.isShortOfSpace);
+    for (const node of this.peers.nodes()) this.peers.send(node, 'control', FrameKind.news, 0, news);
+    if (this.#session === undefined) return;
+    const { driver, leader } = this.replicas.metadata;
+    const renewal: Renewal = {
+      ...this.#session.self,
+      sentMs: this.#deps.clock.monotonicMs(),
+      applied: driver.applied.index,
+    };
+    if (driver.leader === this.self) leader.renew(renewal);
+    else if (driver.leader !== undefined) {
+      this.peers.send(driver.leader, 'control', FrameKind.leaseRenewal, 0, encodeRenewal(renewal));
+    }
+  }
+
+  // ---- The incarnation ----
+
+  /** Asks group 0 for an incarnation; the answer is read from this node's own replica. */
+  #register(): void {
+    const { machine } = this.replicas.metadata;
+    const member = machine.members.get(this.self);
+    const started = member?.starts.find(({ token }) => token === this.#token);
+    if (started !== undefined && machine.members.currentIncarnation(this.self) === started.incarnation) {
+      this.#begin({ node: this.self, incarnation: started.incarnation });
+      return;
+    }
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (member === undefined || nowMs - this.#registeredMs < this.#options.registerRepeatMs) return;
+    // A start that was fenced before it began needs another name.
+    if (started !== undefined) this.#token = this.#deps.newToken();
+    const command = registerStart({ node: this.self, directoryId: this.#deps.store.directoryId, token: this.#token });
+    if (this.#sendMetadata(encodeRequest({ id: undefined, command }))) this.#registeredMs = nowMs;
+  }
+
+  #begin(self: { node: NodeId; incarnation: NonNullable<NodeSession>['self']['incarnation'] }): void {
+    const { clock, listener, logger, newSpillFile } = this.#deps;
+    this.#volatile = new VolatileShard(this.#options.volatile, {
+      spill: newSpillFile(),
+      fenced: () => this.#fenced(),
+      removeName: queue => this.#removeName(queue),
+      writeHead: (payload, timeMs) => {
+        const head = new ByteWriter(16);
+        writePayloadHeader(head, timeMs);
+        payload.set(head.view());
+      },
+      wallMs: () => clock.wallMs(),
+      wake: shard => this.host.wakeClient(shard),
+    });
+    const session = new NodeSession(
+      { ...this.#options.session, self, startedMs: this.#registeredMs },
+      {
+        topology: this.replicas.metadata.machine.topology,
+        topologyIndex: () => this.replicas.metadata.driver.applied.index,
+        shardLeader: home => this.#leaderFor(home),
+        localShard: () => this.#localShard(),
+        isAlive: start => this.replicas.metadata.machine.members.isCurrent(start),
+        sendMetadata: request => this.#sendMetadata(request),
+        wakeClient: client => this.host.wakeClient(client),
+        monotonicMs: () => clock.monotonicMs(),
+        ended: reason => {
+          this.#session = undefined;
+          this.#volatile = undefined;
+          this.#localLeaders.clear();
+          this.#token = this.#deps.newToken();
+          this.#registeredMs = Number.NEGATIVE_INFINITY;
+          logger.warn({ incarnation: self.incarnation }, reason);
+          listener.sessionEnded(reason);
+        },
+      },
+    );
+    this.#session = session;
+    logger.info({ incarnation: self.incarnation }, 'incarnation started');
+    this.#renew();
+    listener.sessionStarted(session);
+  }
+
+  // ---- Who leads what ----
+
+  #leaderHere(home: QueueHome): ShardLeader | undefined {
+    if (home.kind === 'shard') return this.replicas.shard(home.group)?.leader;
+    const isOwn = home.node === this.self && home.incarnation === this.#session?.self.incarnation;
+    return isOwn ? this.#volatile?.leader : undefined;
+  }
+
+  #leaderFor(home: QueueHome): ShardLeaderPort | undefined {
+    const group = groupOfHome(home);
+    if (home.kind === 'volatile') {
+      return home.node === this.self ? this.#localLeader(home, group, 0) : this.peers.shardLeader(home.node, group, 0);
+    }
+    const shard = this.replicas.shard(home.group);
+    if (shard === undefined) {
+      const preferred = this.replicas.metadata.machine.shards.get(home.group)?.preferredLeader;
+      return preferred === undefined ? undefined : this.peers.shardLeader(preferred, group, 0);
+    }
+    const { leader, raft, isServing } = shard.driver;
+    if (leader === undefined) return undefined;
+    if (leader !== this.self) return this.peers.shardLeader(leader, group, raft.term);
+    return isServing ? this.#localLeader(home, group, raft.term) : undefined;
+  }
+
+  /** The same object as long as the leadership lasts, so that a client notices when it has to attach again. */
+  #localLeader(home: QueueHome, group: GroupId, term: number): ShardLeaderPort | undefined {
+    const known = this.#localLeaders.get(group);
+    if (known?.term === term) return known.port;
+    const leader = this.#leaderHere(home);
+    const client = this.#session?.client(home);
+    if (leader === undefined || client === undefined) return undefined;
+    const port = new LocalShardLeader(leader, this.self, client);
+    this.#localLeaders.set(group, { term, port });
+    return port;
+  }
+
+  /** A shard led here, the one with the fewest queues of several. */
+  #localShard(): GroupId | undefined {
+    const { machine } = this.replicas.metadata;
+    let best: GroupId | undefined;
+    for (const { group, driver } of this.replicas.shards()) {
+      if (!driver.isServing) continue;
+      if (best === undefined || machine.queuesInShard(group) < machine.queuesInShard(best)) best = group;
+    }
+    return best;
+  }
+
+  // ---- What group 0 does here ----
+
+  #sendMetadata(request: Uint8Array): boolean {
+    const { driver, leader } = this.replicas.metadata;
+    if (driver.leader === this.self) return leader.request(request);
+    return (
+      driver.leader !== undefined && this.peers.send(driver.leader, 'clients', FrameKind.metadataRequest, 0, request)
+    );
+  }
+
+  #metadataApplied(index: number, effects: MetadataEffects): void {
+    if (effects.shardsChanged) void this.replicas.openShards();
+    if (effects.fenced.length > 0) for (const { leader } of this.replicas.shards()) leader.review();
+    this.#volatile?.leader.review();
+    const session = this.#session;
+    if (session === undefined) return;
+    if (effects.changes.length > 0 || effects.membersChanged) session.topologyChanged(effects.changes);
+    if (!this.replicas.metadata.machine.members.isCurrent(session.self)) session.end('this node was declared dead');
+    const { driver, leader } = this.replicas.metadata;
+    const { node, incarnation } = session.self;
+    if (driver.leader === this.self) leader.topologyApplied(node, incarnation, index);
+    else if (driver.leader !== undefined) {
+      this.peers.send(
+        driver.leader,
+        'control',
+        FrameKind.topologyApplied,
+        0,
+        encodeTopologyApplied(incarnation, index),
+      );
+    }
+  }
+
+  #granted(renewal: Renewal, grant: Grant): void {
+    if (renewal.node !== this.self) {
+      this.peers.send(renewal.node, 'control', FrameKind.leaseGrant, 0, encodeGrant(renewal, grant));
+    } else if (this.#session?.self.incarnation === renewal.incarnation) {
+      this.#session.lease.granted(renewal.sentMs, grant);
+    }
+  }
+
+  #fenced(): { readonly node: NodeId; readonly through: number }[] {
+    const { members } = this.replicas.metadata.machine;
+    return members.all().map(({ id }) => ({ node: id, through: members.fencedThrough(id) }));
+  }
+
+  /** Group 0 answers when every node that may route has applied the removal, this one among them. */
+  async #removeName(queue: QueueId): Promise<number> {
+    const result = await this.#session?.removeQueue(queue);
+    const { machine, driver } = this.replicas.metadata;
+    if (!result?.ok || machine.topology.queueById(queue) !== undefined)
+      throw new Error(`queue ${queue} still has its name`);
+    return driver.applied.index;
+  }
+
+  #wallClocks(voters: readonly NodeId[]): number[] {
+    const nowMs = this.#deps.clock.monotonicMs();
+    const clocks: number[] = [];
+    for (const voter of voters) {
+      const news = this.#news.get(voter);
+      if (voter === this.self) clocks.push(this.#deps.clock.wallMs());
+      else if (news !== undefined) clocks.push(news.wallMs + nowMs - news.heardMs);
+    }
+    return clocks;
+  }
+
+  #makeReplicas(): Replicas {
+    const { store, clock, random, logger } = this.#deps;
+    return new Replicas(
+      {
+        self: this.self,
+        formation: this.#formation,
+        factory: this.#options.factory,
+        metadata: this.#options.metadata,
+        checkpoints: this.#options.checkpoints,
+        bodyCacheBytesMax: this.#options.bodyCacheBytesMax,
+      },
+      {
+        store,
+        random,
+        logger,
+        host: this.host,
+        monotonicMs: () => clock.monotonicMs(),
+        wallClocksMs: voters => this.#wallClocks(voters),
+        send: (message, group) => this.peers.sendRaft(message, group),
+        metadata: {
+          applied: (index, effects) => this.#metadataApplied(index, effects),
+          grant: (renewal, grant) => this.#granted(renewal, grant),
+          reply: (to, id, reply) => {
+            if (to === this.self) this.#session?.metadata.replied(id.number, reply);
+            else
+              this.peers.send(
+                to,
+                'clients',
+                FrameKind.metadataReply,
+                0,
+                encodeMetadataReply(id.incarnation, id.number, reply),
+              );
+          },
+        },
+        leaderChanged: group => {
+          if (group === METADATA_GROUP) this.#session?.metadata.leaderChanged();
+          else this.#session?.leadersChanged();
+        },
+        fenced: () => this.#fenced(),
+        removeName: queue => this.#removeName(queue),
+      },
+    );
+  }
+}

@@ -1,0 +1,217 @@
+import type { Result } from '../broker/broker.ts';
+import type { BrokerError } from '../broker/broker-error.ts';
+import type { ClusterGateway, HomeStream } from '../broker/gateway.ts';
+import { Router } from '../broker/router.ts';
+import type { BindRequest, DeclareExchange, DeclareQueue, TopologyView } from '../broker/topology.ts';
+import type { ConnectionOwner, NodeStart, QueueHome, QueueRecord, TopologyChange } from '../broker/topology-records.ts';
+import { type ConsumerId, consumerId, type GroupId, type QueueId } from '../lib/ids.ts';
+import { writeDeleteQueue } from '../queue/commands.ts';
+import { MetadataClient, type MetadataClientOptions } from './metadata-client.ts';
+import * as commands from './metadata-commands.ts';
+import type { MetadataReply } from './metadata-replies.ts';
+import { NodeLease, type NodeLeaseOptions } from './node-lease.ts';
+import { ShardClient, type ShardClientOptions } from './shard-client.ts';
+import type { ShardLeaderPort } from './shard-link.ts';
+
+export interface NodeSessionOptions {
+  readonly self: NodeStart;
+  readonly client: Omit<ShardClientOptions, 'node' | 'incarnation'>;
+  readonly metadata: Omit<MetadataClientOptions, 'node' | 'incarnation'>;
+  readonly lease: NodeLeaseOptions;
+  readonly startedMs: number;
+}
+
+export interface NodeSessionDependencies {
+  readonly topology: TopologyView;
+  readonly topologyIndex: () => number;
+  /** Whoever leads the shard now, or hosts the volatile home; undefined while nobody is known or reachable. */
+  readonly shardLeader: (home: QueueHome) => ShardLeaderPort | undefined;
+  /** A shard whose leader is on this node, for queues declared here (R5). */
+  readonly localShard: () => GroupId | undefined;
+  readonly isAlive: (start: NodeStart) => boolean;
+  readonly sendMetadata: (request: Uint8Array) => boolean;
+  readonly wakeClient: (client: ShardClient) => void;
+  readonly monotonicMs: () => number;
+  /** This incarnation is over (R24). */
+  readonly ended: (reason: string) => void;
+}
+
+const homeKey = (home: QueueHome): string =>
+  home.kind === 'shard' ? `shard/${home.group}` : `volatile/${home.node}/${home.incarnation}`;
+
+/**
+ * One incarnation of this node: its streams to the homes of queues, its requests to group 0, its lease. When the
+ * incarnation is fenced all of it ends at once, and a new one begins with a new object.
+ */
+export class NodeSession implements ClusterGateway {
+  readonly #options: NodeSessionOptions;
+  readonly #deps: NodeSessionDependencies;
+  readonly #clients = new Map<string, { readonly home: QueueHome; readonly client: ShardClient }>();
+  readonly metadata: MetadataClient;
+  readonly lease: NodeLease;
+  readonly router: Router;
+  #lastConsumer = 0;
+  #lastConnection = 0;
+  #isEnded = false;
+
+  constructor(options: NodeSessionOptions, deps: NodeSessionDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+    this.router = new Router(deps.topology);
+    this.lease = new NodeLease(options.lease, options.startedMs);
+    this.metadata = new MetadataClient(
+      { ...options.metadata, ...options.self },
+      { send: deps.sendMetadata, monotonicMs: deps.monotonicMs },
+    );
+  }
+
+  get self(): NodeStart {
+    return this.#options.self;
+  }
+  get topology(): TopologyView {
+    return this.#deps.topology;
+  }
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  nextConsumerId(): ConsumerId {
+    return consumerId(++this.#lastConsumer);
+  }
+
+  nextConnectionNumber(): number {
+    return ++this.#lastConnection;
+  }
+
+  stream(home: QueueHome): HomeStream | undefined {
+    if (this.#isEnded) return undefined;
+    const key = homeKey(home);
+    const known = this.#clients.get(key);
+    if (known !== undefined) return known.client;
+    if (home.kind === 'volatile' && !this.#deps.isAlive(home)) return undefined;
+    const client: ShardClient = new ShardClient(
+      { ...this.#options.client, ...this.#options.self },
+      {
+        topologyIndex: this.#deps.topologyIndex,
+        leader: () => this.#deps.shardLeader(home),
+        wake: () => this.#deps.wakeClient(client),
+        monotonicMs: this.#deps.monotonicMs,
+        fenced: () => this.end('this node was declared dead'),
+      },
+    );
+    this.#clients.set(key, { home, client });
+    return client;
+  }
+
+  client(home: QueueHome): ShardClient | undefined {
+    return this.#clients.get(homeKey(home))?.client;
+  }
+
+  /** Some leader changed, or a link did: every stream looks again. */
+  leadersChanged(): void {
+    for (const { client } of this.#clients.values()) this.#deps.wakeClient(client);
+  }
+
+  /** Streams over a link that broke begin anew. */
+  linkBroke(isAffected: (home: QueueHome) => boolean): void {
+    for (const { home, client } of this.#clients.values()) if (isAffected(home)) client.detach();
+  }
+
+  /** The topology of this node has changed. */
+  topologyChanged(changes: readonly TopologyChange[]): void {
+    for (const change of changes) {
+      if (change.kind !== 'queue-removed') continue;
+      const client = this.client(change.queue.home);
+      if (client === undefined) continue;
+      if (change.queue.home.kind === 'volatile' && this.#isOwn(change.queue.home)) deleteVolatile(client, change.queue);
+      client.forget(change.queue.id);
+    }
+    this.#abandonDeadHomes();
+  }
+
+  tick(): void {
+    this.metadata.tick();
+    for (const { client } of this.#clients.values()) if (!client.isAttached) this.#deps.wakeClient(client);
+    if (!this.lease.mayServe(this.#deps.monotonicMs())) this.end('this node has lost its lease');
+  }
+
+  /** Everything that waits fails, every consumer is gone; clients' connections are closed by whoever hears `ended`. */
+  end(reason: string): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.lease.refuse();
+    this.#deps.ended(reason);
+    this.metadata.abandon();
+    for (const { client } of this.#clients.values()) client.abandon('abandoned');
+  }
+
+  declareExchange(request: DeclareExchange): Promise<Result<void>> {
+    return this.#change(commands.declareExchange(request));
+  }
+
+  deleteExchange(request: {
+    readonly vhost: string;
+    readonly name: string;
+    readonly ifUnused: boolean;
+  }): Promise<Result<void>> {
+    return this.#change(commands.deleteExchange(request));
+  }
+
+  async declareQueue(
+    request: DeclareQueue,
+  ): Promise<Result<{ readonly queue: QueueRecord; readonly created: boolean }>> {
+    const reply = await this.#ask(commands.declareQueue({ ...request, preferredShard: this.#deps.localShard() }));
+    if (reply.kind === 'queue-declared') return { ok: true, value: { queue: reply.queue, created: reply.created } };
+    return failure(reply);
+  }
+
+  bind(request: BindRequest): Promise<Result<void>> {
+    return this.#change(commands.bind(request));
+  }
+
+  unbind(request: BindRequest): Promise<Result<void>> {
+    return this.#change(commands.unbind(request));
+  }
+
+  removeQueue(queue: QueueId): Promise<Result<void>> {
+    return this.#change(commands.removeQueue(queue));
+  }
+
+  connectionClosed(owner: ConnectionOwner): Promise<Result<void>> {
+    return this.#change(commands.connectionClosed(owner));
+  }
+
+  async #change(command: commands.MetadataCommand): Promise<Result<void>> {
+    const reply = await this.#ask(command);
+    return reply.kind === 'done' ? { ok: true, value: undefined } : failure(reply);
+  }
+
+  #ask(command: commands.MetadataCommand): Promise<MetadataReply> {
+    const error = commands.checkCommand(command);
+    if (error !== undefined) return Promise.resolve({ kind: 'refused', error });
+    if (this.#isEnded) return Promise.resolve({ kind: 'fenced' });
+    return this.metadata.request(command);
+  }
+
+  #isOwn(start: NodeStart): boolean {
+    return start.node === this.self.node && start.incarnation === this.self.incarnation;
+  }
+
+  #abandonDeadHomes(): void {
+    for (const [key, { home, client }] of this.#clients) {
+      if (home.kind !== 'volatile' || this.#deps.isAlive(home)) continue;
+      this.#clients.delete(key);
+      client.abandon('no-such-queue');
+    }
+  }
+}
+
+/** Group 0 has ended an exclusive queue: the machine that holds it on this node follows. */
+function deleteVolatile(client: ShardClient, queue: QueueRecord): void {
+  client.request(out => writeDeleteQueue(out, { queue: queue.id, ifUnused: false, ifEmpty: false }), undefined);
+}
+
+function failure(reply: MetadataReply): { readonly ok: false; readonly error: BrokerError } {
+  if (reply.kind === 'refused') return { ok: false, error: reply.error };
+  return { ok: false, error: { code: 'unavailable', text: 'this node has lost its place in the cluster' } };
+}

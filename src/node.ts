@@ -1,0 +1,260 @@
+import { randomBytes } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { HoldReason } from './broker/broker.ts';
+import { BrokerFacade } from './broker/broker-facade.ts';
+import { BrokerService } from './broker/broker-service.ts';
+import { ClusterNode } from './cluster/cluster-node.ts';
+import { type ClusterStatus, StatusCollector } from './cluster/cluster-status.ts';
+import { decodeFormation, encodeFormation, type Formation } from './cluster/formation.ts';
+import { GrpcTransport } from './cluster/grpc-transport.ts';
+import { NodeLinks } from './cluster/node-links.ts';
+import type { NodeSession } from './cluster/node-session.ts';
+import type { Config } from './config.ts';
+import { LIMITS } from './config.ts';
+import { DiskStore } from './disk-store.ts';
+import type { Clock } from './lib/clock.ts';
+import { type Random, SeededRandom } from './lib/random.ts';
+import type { RootLogger } from './logging.ts';
+import { clusterOptions, transportBounds } from './node-options.ts';
+import { AmqpServer } from './protocols/amqp/server.ts';
+import { adminServiceDefinition, adminServiceImplementation } from './protocols/grpc/admin-service.ts';
+import { DiskSpillFile } from './storage/spill-file.ts';
+import { VERSION } from './version.ts';
+
+export interface NodePorts {
+  readonly amqp: number;
+  readonly grpc: number;
+  readonly cluster: number;
+}
+
+export interface NodeDependencies {
+  readonly clock: Clock;
+  readonly logger: RootLogger;
+  /** Something is wrong that this process cannot mend: it must end with this sentence. */
+  readonly fatal: (sentence: string) => void;
+}
+
+/** What a start came to: a running node, or one sentence that says what to do. */
+export type NodeStart =
+  | { readonly ok: true; readonly node: RunningNode }
+  | { readonly ok: false; readonly error: string };
+
+/** One node with everything in it: the only place where the parts meet. */
+export class RunningNode {
+  readonly #config: Config;
+  readonly #deps: NodeDependencies;
+  readonly #store: DiskStore;
+  readonly #transport: GrpcTransport;
+  readonly #links: NodeLinks;
+  readonly #random: Random = new SeededRandom(randomBytes(4).readUInt32BE());
+  readonly #broker: BrokerFacade;
+  readonly #amqp: AmqpServer;
+  readonly #grpc = new Server();
+  #cluster: ClusterNode | undefined;
+  #status: StatusCollector | undefined;
+  #readyWaiters: (() => void)[] = [];
+  #isReady = false;
+  #clusterPort = 0;
+
+  private constructor(
+    config: Config,
+    deps: NodeDependencies,
+    store: DiskStore,
+    listenHost: string,
+    formation: Formation | undefined,
+  ) {
+    this.#config = config;
+    this.#deps = deps;
+    this.#store = store;
+    const { clock, logger } = deps;
+    this.#broker = new BrokerFacade({ clusterName: config.clusterName, nodeName: config.nodeName, version: VERSION });
+    const own = config.peers.find(peer => peer.name === config.nodeName);
+    this.#links = new NodeLinks(
+      {
+        nodeName: config.nodeName,
+        clusterName: config.clusterName,
+        directoryId: store.directoryId,
+        address: own?.address ?? `${listenHost}:${config.listen.clusterPort}`,
+        peers: config.peers,
+      },
+      {
+        logger: logger.child({ component: 'links' }),
+        formed: found => void this.#formed(found),
+        impossible: deps.fatal,
+      },
+      formation,
+    );
+    this.#transport = new GrpcTransport(
+      { listenHost, listenPort: config.listen.clusterPort, secret: config.secret, bounds: transportBounds },
+      { listener: this.#links, clock, random: this.#random.fork('transport') },
+    );
+    this.#amqp = new AmqpServer(
+      {
+        host: config.listen.host,
+        port: config.listen.amqpPort,
+        limits: { connectionsMax: config.connectionsMax, messageBytesMax: config.messageBytesMax },
+      },
+      { broker: this.#broker, clock, logger: logger.child({ component: 'amqp' }) },
+    );
+  }
+
+  /** Resolves when the node's disk and its port for other nodes are there; `ready` tells when it serves clients. */
+  static async start(config: Config, deps: NodeDependencies): Promise<NodeStart> {
+    const { clock, logger, fatal } = deps;
+    const opened = await DiskStore.open(
+      { directory: config.dataDir, freeBytesMin: config.diskFreeBytesMin },
+      { clock, logger: logger.child({ component: 'store' }), failed: fatal },
+    );
+    if (!opened.ok) return opened;
+    const { store } = opened;
+    const saved = store.formation;
+    const formation = saved && decodeFormation(saved);
+    const problem = checkFormation(config, store, saved, formation);
+    if (problem !== undefined) return { ok: false, error: problem };
+    const listenHost = isIP(config.listen.host) ? config.listen.host : (await lookup(config.listen.host)).address;
+    const node = new RunningNode(config, deps, store, listenHost, formation);
+    const started = await node.#transport.start();
+    if (!started.ok) {
+      return {
+        ok: false,
+        error: `the port for other nodes cannot be had: ${started.text}; free it or set listen.clusterPort`,
+      };
+    }
+    node.#clusterPort = started.port;
+    if (formation !== undefined) await node.#join(formation);
+    node.#links.begin(node.#transport);
+    return { ok: true, node };
+  }
+
+  /** The node serves clients from now on: it has a place in the cluster, and its listeners are open. */
+  async ready(): Promise<NodePorts> {
+    if (!this.#isReady) await new Promise<void>(resolve => this.#readyWaiters.push(resolve));
+    const { amqpPort } = this.#config.listen;
+    try {
+      const amqp = await this.#amqp.listen();
+      this.#grpc.addService(adminServiceDefinition, adminServiceImplementation(this));
+      await new Promise<void>((resolve, reject) => {
+        const { host, grpcPort } = this.#config.listen;
+        this.#grpc.bindAsync(`${host}:${grpcPort}`, ServerCredentials.createInsecure(), error =>
+          error ? reject(error) : resolve(),
+        );
+      });
+      return { amqp, grpc: this.#config.listen.grpcPort, cluster: this.#clusterPort };
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      const reason = code === 'EADDRINUSE' ? 'is in use' : `cannot be had (${code})`;
+      this.#deps.fatal(`port ${amqpPort} for AMQP ${reason}: free it, or set listen.amqpPort to another`);
+      throw error;
+    }
+  }
+
+  async status(): Promise<ClusterStatus | undefined> {
+    return this.#status?.collect();
+  }
+
+  async stop(): Promise<void> {
+    await this.#amqp.close();
+    this.#grpc.forceShutdown();
+    this.#cluster?.stop();
+    await this.#transport.close();
+    await this.#store.close();
+  }
+
+  async #formed(formation: Formation): Promise<void> {
+    await this.#store.saveFormation(encodeFormation(formation));
+    this.#deps.logger.info({ cluster: formation.clusterId }, 'the cluster is formed');
+    await this.#join(formation);
+  }
+
+  async #join(formation: Formation): Promise<void> {
+    const { clock, logger } = this.#deps;
+    const self = formation.members.find(({ directoryId }) => directoryId === this.#store.directoryId)!;
+    const cluster = new ClusterNode(clusterOptions(this.#config), formation, self.id, {
+      store: this.#store,
+      clock,
+      random: this.#random,
+      logger: logger.child({ component: 'cluster' }),
+      defer: callback => setImmediate(callback),
+      newToken: () => randomBytes(16).toString('hex'),
+      newSpillFile: () => new DiskSpillFile(join(this.#config.dataDir, `spill-${randomBytes(4).toString('hex')}`)),
+      listener: {
+        sessionStarted: session => this.#serve(session),
+        sessionEnded: reason => {
+          const service = this.#broker.service;
+          this.#broker.serve(undefined);
+          service?.expel(reason);
+        },
+        reviewed: () => this.#review(),
+        statusReceived: (from, kind, payload) => this.#status?.received(from, kind, payload),
+      },
+    });
+    this.#cluster = cluster;
+    this.#status = new StatusCollector(cluster, {
+      clock,
+      pid: process.pid,
+      clusterName: this.#config.clusterName,
+      connections: () => this.#broker.service?.connectionCount ?? 0,
+      volatileMachine: () => cluster.volatileMachine,
+    });
+    await cluster.start();
+    this.#links.attach(cluster);
+  }
+
+  #serve(session: NodeSession): void {
+    const { messageBytesMax, connectionsMax } = this.#config;
+    const service = new BrokerService(
+      {
+        identity: this.#broker.identity,
+        bodyBytesMax: messageBytesMax,
+        connectionsMax,
+        ahead: { messagesMax: LIMITS.consumerAheadMessagesMax, bytesMax: LIMITS.consumerAheadBytesMax },
+      },
+      { gateway: session, randomBytes: () => randomBytes(16), isLoopback },
+    );
+    service.hold(this.#hold());
+    this.#broker.serve(service);
+  }
+
+  #review(): void {
+    this.#broker.service?.hold(this.#hold());
+    this.#broker.service?.roomMade();
+    if (this.#isReady || this.#hold()?.kind === 'no-routing-lease' || !this.#cluster?.hasLeaders()) return;
+    this.#isReady = true;
+    for (const resolve of this.#readyWaiters) resolve();
+    this.#readyWaiters = [];
+  }
+
+  /** Why publishes on this node have to wait (R2, R18). */
+  #hold(): HoldReason | undefined {
+    const cluster = this.#cluster;
+    if (!cluster?.session?.lease.mayRoute(this.#deps.clock.monotonicMs())) return { kind: 'no-routing-lease' };
+    const short = cluster.nodesShortOfSpace();
+    return short.length > 0 ? { kind: 'alarm', text: 'low on disk' } : undefined;
+  }
+}
+
+/** A data directory of another node, or of an unknown release, must not be used. */
+function checkFormation(
+  config: Config,
+  store: DiskStore,
+  saved: Uint8Array | undefined,
+  formation: Formation | undefined,
+): string | undefined {
+  if (saved === undefined) return undefined;
+  const where = `the data directory ${config.dataDir}`;
+  if (formation === undefined) return `${where} was written by a newer release; run that one`;
+  const self = formation.members.find(({ directoryId }) => directoryId === store.directoryId);
+  if (self === undefined) return `${where} is not complete: its id is not among the members of its cluster`;
+  if (self.name !== config.nodeName) {
+    return `${where} belongs to node ${self.name}, not to ${config.nodeName}; set dataDir to this node's own directory`;
+  }
+  const strangers = config.peers.filter(({ name }) => !formation.members.some(member => member.name === name));
+  if (strangers.length === 0) return undefined;
+  const members = formation.members.map(({ name }) => name).join(', ');
+  return `${where} belongs to a cluster of ${members}, which does not know ${strangers.map(({ name }) => name).join(', ')}`;
+}
+
+const isLoopback = (address: string): boolean => /^(127\.|::1$|::ffff:127\.)/.test(address);

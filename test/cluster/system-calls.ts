@@ -1,0 +1,78 @@
+/**
+ * Reads what `strace -f -ttt -T -yy -xx -o FILE` wrote. Each call has the time at which it was entered and the time at
+ * which it had returned; a call that another thread's line interrupted is put together again from its two halves.
+ */
+export interface SystemCall {
+  readonly name: string;
+  /** What the first argument's descriptor stands for: a path, or `TCP:[local->remote]`. */
+  readonly target: string;
+  /** Seconds since 1970. */
+  readonly entered: number;
+  /** Infinity for a call that never returned. */
+  readonly returned: number;
+  readonly result: number;
+  /** The bytes given to a write, as many as `result` says were taken. */
+  readonly bytes: Uint8Array;
+}
+
+const LINE = /^(\d+)\s+(\d+\.\d+) (.*)$/;
+const UNFINISHED = / <unfinished \.\.\.>$/;
+const RESUMED = /^<\.\.\. (\w+) resumed>(.*)$/;
+const CALL = /^(\w+)\(\d+<(.*?)>[,)]/;
+const RESULT = / = (-?\d+|\?)[^<]*(?:<(\d+\.\d+)>)?$/;
+const STRING = /"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?/g;
+
+export class TruncatedTraceError extends Error {}
+
+export function parseTrace(text: string): SystemCall[] {
+  const calls: SystemCall[] = [];
+  const unfinished = new Map<string, { entered: number; text: string }>();
+  for (const line of text.split('\n')) {
+    const match = LINE.exec(line);
+    if (match === null) continue;
+    const [, thread, time, rest] = match as unknown as [string, string, string, string];
+    if (UNFINISHED.test(rest)) {
+      unfinished.set(thread, { entered: Number(time), text: rest.replace(UNFINISHED, '') });
+      continue;
+    }
+    const resumed = RESUMED.exec(rest);
+    if (resumed === null) {
+      add(calls, Number(time), rest);
+      continue;
+    }
+    const start = unfinished.get(thread);
+    unfinished.delete(thread);
+    if (start !== undefined) add(calls, start.entered, start.text + resumed[2]!);
+  }
+  return calls;
+}
+
+function add(calls: SystemCall[], entered: number, text: string): void {
+  const call = CALL.exec(text);
+  const result = RESULT.exec(text);
+  if (call === null || result === null) return;
+  const value = result[1] === '?' ? -1 : Number(result[1]);
+  const all = bytesOf(text);
+  calls.push({
+    name: call[1]!,
+    target: plain(call[2]!),
+    entered,
+    returned: result[2] === undefined ? Infinity : entered + Number(result[2]),
+    result: value,
+    bytes: value >= 0 && value < all.length ? all.subarray(0, value) : all,
+  });
+}
+
+/** The bytes of all quoted strings of a call, one after another: one for write, several for writev. */
+function bytesOf(text: string): Uint8Array {
+  const parts: string[] = [];
+  for (const match of text.matchAll(STRING)) {
+    if (match[2] !== undefined) throw new TruncatedTraceError('the trace holds a shortened string; -s must be larger');
+    parts.push(match[1]!.replaceAll('\\x', ''));
+  }
+  return Uint8Array.from(Buffer.from(parts.join(''), 'hex'));
+}
+
+/** With -xx strace writes paths as escaped bytes too. */
+const plain = (target: string): string =>
+  target.replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));

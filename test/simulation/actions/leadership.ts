@@ -1,0 +1,35 @@
+import fc from 'fast-check';
+import { defineAction } from './action.ts';
+
+const node = fc.nat({ max: 9 });
+const group = fc.nat({ max: 3 });
+
+export const transfer = defineAction({
+  name: 'transfer',
+  weight: 2,
+  arguments: fc.record({ group, node }),
+  perform: (cluster, { group, node }) => {
+    const leader = cluster.leaderOf(cluster.group(group));
+    if (leader !== undefined) leader.transferTo(cluster.nodes[node % cluster.nodes.length]!.id);
+  },
+});
+
+/** A node believes that another one's process is gone, rightly or not. */
+export const hint = defineAction({
+  name: 'hint-gone',
+  weight: 1,
+  arguments: fc.record({ node, peer: node }),
+  perform: (cluster, { node, peer }) => {
+    const target = cluster.liveNode(node);
+    const gone = cluster.nodes[peer % cluster.nodes.length]!;
+    if (target !== undefined && target !== gone) target.peerGone(gone.id);
+  },
+});
+
+/** A checkpoint and the reclaiming that follows from it, before its time. */
+export const checkpoint = defineAction({
+  name: 'checkpoint',
+  weight: 2,
+  arguments: fc.record({ node }),
+  perform: (cluster, { node }) => cluster.liveNode(node)?.checkpointNow(),
+});

@@ -1,0 +1,117 @@
+import { FrameKind } from '../../src/cluster/frames.ts';
+import { RemoteShardLeader } from '../../src/cluster/remote-shard.ts';
+import { ShardClient } from '../../src/cluster/shard-client.ts';
+import {
+  DeliveryAssembler,
+  decodeAnswers,
+  decodeAttached,
+  decodeConsumerCancelled,
+  decodeRefused,
+} from '../../src/cluster/shard-frames.ts';
+import type { ShardLeaderPort } from '../../src/cluster/shard-link.ts';
+import type { GroupId, Incarnation } from '../../src/lib/ids.ts';
+import type { Frame } from './packet.ts';
+import type { SimNode } from './sim-node.ts';
+
+const ATTACH_TIMEOUT_MS = 1_000;
+const OUTBOX_BYTES_MAX = 64 * 1024;
+const OUTBOX_COMMANDS_MAX = 1_000;
+/** What an entry holds beside the commands of one batch, with room to spare. */
+const BATCH_HEAD_BYTES = 128;
+const QUEUED_BYTES_MAX = 1024 * 1024;
+
+interface Stream {
+  readonly client: ShardClient;
+  readonly deliveries: DeliveryAssembler;
+  /** The leader as last seen, under a name for its term and its connection. */
+  leader: { readonly name: string; readonly port: ShardLeaderPort } | undefined;
+}
+
+/** The client side of all shards on one node, for one incarnation of it. */
+export class SimGateway {
+  readonly incarnation: Incarnation;
+  readonly #node: SimNode;
+  readonly #streams = new Map<GroupId, Stream>();
+  #isFenced = false;
+
+  constructor(node: SimNode, incarnation: Incarnation) {
+    this.#node = node;
+    this.incarnation = incarnation;
+    for (const group of node.cluster.groups) {
+      const client = this.#createClient(group);
+      this.#streams.set(group, { client, deliveries: new DeliveryAssembler(client), leader: undefined });
+    }
+  }
+
+  client(group: GroupId): ShardClient {
+    return this.#streams.get(group)!.client;
+  }
+
+  /** So that leaders, attaches and timeouts are followed also by clients with nothing to send. */
+  tick(): void {
+    for (const { client } of this.#streams.values()) this.#node.host.wakeClient(client);
+  }
+
+  /** What the leader of a shard says to this node. */
+  receive({ kind, group, payload }: Frame): void {
+    const { client, deliveries } = this.#streams.get(group)!;
+    if (kind === FrameKind.attached) decodeAttached(payload, client);
+    else if (kind === FrameKind.answers) decodeAnswers(payload, client);
+    else if (kind === FrameKind.deliveries) deliveries.deliveries(payload);
+    else if (kind === FrameKind.deliveryPart) deliveries.part(payload);
+    else if (kind === FrameKind.consumerCancelled) decodeConsumerCancelled(payload, client);
+    else if (kind === FrameKind.refused) decodeRefused(this.#node.id, payload, client);
+    else if (kind === FrameKind.notLeader) client.detach();
+    this.#node.host.wakeClient(client);
+  }
+
+  #createClient(group: GroupId): ShardClient {
+    const node = this.#node;
+    const client: ShardClient = new ShardClient(
+      {
+        node: node.id,
+        incarnation: this.incarnation,
+        batchBytesMax: node.cluster.swarm.limits.entryBytesMax - BATCH_HEAD_BYTES,
+        bytesMax: OUTBOX_BYTES_MAX,
+        commandsMax: OUTBOX_COMMANDS_MAX,
+        attachTimeoutMs: ATTACH_TIMEOUT_MS,
+      },
+      {
+        topologyIndex: () => 0,
+        leader: () => this.#leaderOf(group),
+        wake: () => node.host.wakeClient(client),
+        monotonicMs: () => node.monotonicMs,
+        fenced: () => this.#fenced(),
+      },
+    );
+    return client;
+  }
+
+  #fenced(): void {
+    if (this.#isFenced) return;
+    this.#isFenced = true;
+    this.#node.endIncarnation();
+  }
+
+  /** Another object for each term and each connection: the client attaches anew to each. */
+  #leaderOf(group: GroupId): ShardLeaderPort | undefined {
+    const node = this.#node;
+    const replica = node.replicas.get(group);
+    if (replica?.raft.leader === undefined) return undefined;
+    const { leader, term } = replica.raft;
+    const stream = this.#streams.get(group)!;
+    if (leader === node.id) {
+      const name = `here/${term}`;
+      if (stream.leader?.name !== name) stream.leader = { name, port: replica.localPort(stream.client) };
+      return stream.leader.port;
+    }
+    const epoch = node.cluster.streams.epochOf(node.id, leader);
+    if (epoch === undefined) return undefined;
+    const name = `${leader}/${term}/${epoch}`;
+    if (stream.leader?.name !== name) {
+      const link = node.cluster.streams.link(node.id, leader)!;
+      stream.leader = { name, port: new RemoteShardLeader(link, group, QUEUED_BYTES_MAX) };
+    }
+    return stream.leader.port;
+  }
+}

@@ -1,0 +1,115 @@
+import type { NodeId } from '../../src/lib/ids.ts';
+import type { Random } from '../../src/lib/random.ts';
+import type { NetworkSwarm } from './swarm.ts';
+import type { World } from './world.ts';
+
+interface Link {
+  readonly random: Random;
+  /** Arrival of the latest packet that kept its place: streams are ordered unless the network reorders. */
+  latestArrivalMs: number;
+  /** Nothing arrives before this time; then everything does. */
+  cloggedUntilMs: number;
+  cut: boolean;
+}
+
+/** What the network asks of its users. `life` tells one start of a node from the next. */
+export interface NetworkPort<Packet> {
+  lifeOf(node: NodeId): number;
+  deliver(to: NodeId, packet: Packet): void;
+}
+
+/**
+ * Directed links between nodes. Weaker than the streams it stands for: it loses, repeats and reorders, because a stream that is
+ * broken and opened again does. What is in flight to a node is lost when it restarts, what is in flight from it is not.
+ */
+export class SimNetwork<Packet> {
+  readonly #world: World;
+  readonly #port: NetworkPort<Packet>;
+  readonly #links = new Map<number, Link>();
+  #faults: NetworkSwarm;
+  sent = 0;
+  lost = 0;
+
+  constructor(world: World, faults: NetworkSwarm, port: NetworkPort<Packet>) {
+    this.#world = world;
+    this.#faults = faults;
+    this.#port = port;
+  }
+
+  send(from: NodeId, to: NodeId, packet: Packet): void {
+    const link = this.#link(from, to);
+    this.sent++;
+    if (link.cut || happens(link.random, this.#faults.loss)) {
+      this.lost++;
+      return;
+    }
+    this.#schedule(link, to, packet);
+    if (happens(link.random, this.#faults.duplicate)) this.#schedule(link, to, packet);
+  }
+
+  cut(from: NodeId, to: NodeId): void {
+    this.#link(from, to).cut = true;
+  }
+
+  isCut(from: NodeId, to: NodeId): boolean {
+    return this.#link(from, to).cut;
+  }
+
+  clog(from: NodeId, to: NodeId, durationMs: number): void {
+    this.#link(from, to).cloggedUntilMs = this.#world.nowMs + durationMs;
+  }
+
+  /** How long one more packet on this link takes; for what is sent in order. */
+  delayMs(from: NodeId, to: NodeId): number {
+    return this.#draw(this.#link(from, to));
+  }
+
+  /** Joins what was cut; a clog ends by itself. */
+  heal(): void {
+    for (const link of this.#links.values()) link.cut = false;
+  }
+
+  /** From now on the network only delays. */
+  endFaults(): void {
+    this.heal();
+    this.#faults = { delayMs: this.#faults.delayMs };
+  }
+
+  #schedule(link: Link, to: NodeId, packet: Packet): void {
+    let arrivalMs = this.#world.nowMs + this.#draw(link);
+    if (!happens(link.random, this.#faults.reorder)) {
+      arrivalMs = Math.max(arrivalMs, link.latestArrivalMs);
+      link.latestArrivalMs = arrivalMs;
+    }
+    const life = this.#port.lifeOf(to);
+    this.#world.after(arrivalMs - this.#world.nowMs, () => {
+      if (link.cut || this.#port.lifeOf(to) !== life) {
+        this.lost++;
+        return;
+      }
+      this.#port.deliver(to, packet);
+    });
+  }
+
+  #draw(link: Link): number {
+    const { delayMs, slow } = this.#faults;
+    let delay = delayMs.min + (delayMs.max - delayMs.min) * link.random.next() ** 2;
+    if (happens(link.random, slow)) delay *= link.random.integer(5, 50);
+    return Math.max(delay, link.cloggedUntilMs - this.#world.nowMs);
+  }
+
+  #link(from: NodeId, to: NodeId): Link {
+    const key = from * 1000 + to;
+    let link = this.#links.get(key);
+    if (link === undefined) {
+      link = { random: this.#world.random(`link:${from}>${to}`), latestArrivalMs: 0, cloggedUntilMs: 0, cut: false };
+      this.#links.set(key, link);
+    }
+    return link;
+  }
+}
+
+/** Draws only where there is a rate, so that switching one fault off leaves the draws of the others as they were. */
+function happens(random: Random, rate: number | undefined): boolean {
+  return rate !== undefined && rate > 0 && random.next() < rate;
+}

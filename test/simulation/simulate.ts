@@ -1,0 +1,83 @@
+import { Cluster } from './cluster.ts';
+import { kindOf, type Plan } from './plan.ts';
+import { Statistics } from './statistics.ts';
+import type { Swarm } from './swarm.ts';
+import { Violation } from './violation.ts';
+import { World } from './world.ts';
+
+/** All that a run depends on. As JSON this is a failure that can be kept. */
+export interface Run {
+  readonly swarm: Swarm;
+  readonly plan: Plan;
+  readonly seed: number;
+}
+
+export interface Report {
+  readonly violation: Violation | undefined;
+  /** Equal runs have equal hashes, in every process. */
+  readonly traceHash: string;
+  readonly occurrences: number;
+  readonly virtualMs: number;
+  readonly statistics: Statistics;
+  /** The latest lines, or all of them. */
+  readonly trace: readonly string[];
+}
+
+/** Before the first action: a leader for every group, mostly. */
+const WARM_UP_MS = 1_500;
+const LIVENESS_BUDGET_MS = 120_000;
+const LIVENESS_STEP_MS = 200;
+
+/**
+ * One run: the plan is carried out under its faults while the checkers watch (safety), then a majority is healed and must finish
+ * everything that is pending (liveness). A function of its arguments.
+ */
+export function simulate(run: Run, options: { readonly keepTrace: boolean } = { keepTrace: false }): Report {
+  const world = new World(run.seed, options);
+  let statistics = new Statistics();
+  let violation: Violation | undefined;
+  try {
+    const cluster = new Cluster(world, run.swarm);
+    statistics = cluster.statistics;
+    carryOut(cluster, run);
+    finish(cluster);
+  } catch (error) {
+    violation = toViolation(error);
+  }
+  return {
+    violation,
+    traceHash: world.trace.hash(),
+    occurrences: world.occurred,
+    virtualMs: world.nowMs,
+    statistics,
+    trace: world.trace.lines(),
+  };
+}
+
+function carryOut(cluster: Cluster, { swarm, plan }: Run): void {
+  cluster.advance(WARM_UP_MS);
+  for (const action of plan) {
+    if (swarm.muted.includes(action.do)) continue;
+    kindOf(action).perform(cluster, action);
+  }
+}
+
+function finish(cluster: Cluster): void {
+  cluster.calmDown();
+  const { world } = cluster;
+  const deadlineMs = world.nowMs + LIVENESS_BUDGET_MS;
+  for (let pending = cluster.pending(); pending !== undefined; pending = cluster.pending()) {
+    if (world.nowMs > deadlineMs) throw new Violation('liveness', pending);
+    cluster.advance(LIVENESS_STEP_MS);
+  }
+  for (const checker of cluster.checkers) checker.atEnd();
+}
+
+/** Assertions in the code are witnesses like the checkers; any other error is a fault of the code under test, too. */
+function toViolation(error: unknown): Violation {
+  if (error instanceof Violation) return error;
+  if (!(error instanceof Error)) return new Violation('unknown', String(error));
+  const violation = new Violation(error.name, error.message);
+  if (error.stack !== undefined) violation.stack = error.stack;
+  return violation;
+}
