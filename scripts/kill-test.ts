@@ -22,7 +22,6 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '9' },
     seed: { type: 'string', default: String(randomInt(2 ** 31)) },
     'per-second': { type: 'string', default: '1000' },
-    program: { type: 'string' },
   },
 });
 const rounds = Number(values.rounds);
@@ -34,10 +33,7 @@ const GAP_MAX_MS = 2_000;
 
 await runAcceptance(`kill test, ${rounds} rounds, seed ${seed}`, async () => {
   progress(`seed ${seed}`);
-  const cluster = await DevCluster.start({
-    restartAfterMs: 1_500,
-    ...(values.program === undefined ? {} : { program: values.program }),
-  });
+  const cluster = await DevCluster.start({ restartAfterMs: 1_500 });
   try {
     return await killRounds(cluster);
   } finally {
@@ -64,9 +60,12 @@ async function killRounds(cluster: DevCluster): Promise<Criterion[]> {
     await load.drain(120_000);
   } catch (error) {
     progress(await judgeUnfinished(load));
+    progress(`logs and data are in ${cluster.keepDirectory()}`);
     throw error;
   }
-  return judge(load);
+  const criteria = await judge(load);
+  if (criteria.some(({ holds }) => !holds)) progress(`logs and data are in ${cluster.keepDirectory()}`);
+  return criteria;
 }
 
 async function judge({ history }: LoadedQueue): Promise<Criterion[]> {

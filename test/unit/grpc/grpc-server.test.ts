@@ -6,6 +6,7 @@ import { SystemClock } from '../../../src/lib/clock.ts';
 import { GrpcServer } from '../../../src/protocols/grpc/server.ts';
 import { errorInfoOf, GrpcTestClient, loginMetadata, type StreamCall } from '../../support/grpc-client.ts';
 import { MemoryBroker } from '../../support/memory-broker.ts';
+import { propertyCodec } from '../../support/property-codec.ts';
 
 const logger = { info() {}, warn() {}, error() {} };
 
@@ -16,7 +17,10 @@ let clients: GrpcTestClient[];
 
 beforeEach(async () => {
   broker = new MemoryBroker();
-  server = new GrpcServer({ host: '127.0.0.1', port: 0 }, { broker, clock: new SystemClock(), logger });
+  server = new GrpcServer(
+    { host: '127.0.0.1', port: 0 },
+    { broker, clock: new SystemClock(), logger, propertyCodec, status: { status: async () => undefined } },
+  );
   port = await server.listen();
   clients = [];
 });

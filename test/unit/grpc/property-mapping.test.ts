@@ -6,7 +6,10 @@ import { MessageSchema } from '../../../src/gen/warren/v1/message_pb.ts';
 import { ByteWriter, utf8Encode } from '../../../src/lib/bytes.ts';
 import { type BasicProperties, decodeProperties, encodeProperties } from '../../../src/protocols/amqp/properties.ts';
 import { fromFieldTable, toFieldTable } from '../../../src/protocols/grpc/field-mapping.ts';
-import { toMessage, toProperties } from '../../../src/protocols/grpc/property-mapping.ts';
+import { PropertyMapping } from '../../../src/protocols/grpc/property-mapping.ts';
+import { propertyCodec } from '../../support/property-codec.ts';
+
+const mapping = new PropertyMapping(propertyCodec);
 
 const keyArb = fc.string({ minLength: 1, maxLength: 10 }).filter(key => key !== '__proto__');
 const leafArb: fc.Arbitrary<FieldValue> = fc.oneof(
@@ -85,9 +88,9 @@ describe('properties of messages between AMQP and gRPC', () => {
     fc.assert(
       fc.property(propertiesArb, fc.uint8Array(), (properties, body) => {
         const content = block('an exchange', 'a key', encodeProperties(properties), body);
-        const message = toMessage(content, []);
+        const message = mapping.toMessage(content, []);
         expect(message).toMatchObject({ exchange: 'an exchange', routingKey: 'a key', body });
-        const back = toProperties(fromBinary(MessageSchema, toBinary(MessageSchema, message)), 'guest');
+        const back = mapping.toProperties(fromBinary(MessageSchema, toBinary(MessageSchema, message)), 'guest');
         expect(back.ok && decodeProperties(back.value.bytes)).toEqual(properties);
         expect(back.ok && back.value.headers).toEqual(properties.headers);
       }),
@@ -96,7 +99,9 @@ describe('properties of messages between AMQP and gRPC', () => {
 
   it('join the parts of a large body', () => {
     const content = block('', 'q', encodeProperties({}), Uint8Array.of(1, 2));
-    expect(toMessage(content, [Uint8Array.of(3), Uint8Array.of(4, 5)]).body).toEqual(Uint8Array.of(1, 2, 3, 4, 5));
+    expect(mapping.toMessage(content, [Uint8Array.of(3), Uint8Array.of(4, 5)]).body).toEqual(
+      Uint8Array.of(1, 2, 3, 4, 5),
+    );
   });
 
   it.each<[string, MessageInitShape<typeof MessageSchema>, string]>([
@@ -114,7 +119,7 @@ describe('properties of messages between AMQP and gRPC', () => {
       'name of an argument of 300 bytes; at most 255',
     ],
   ])('are refused with %s', (_, message, text) => {
-    expect(toProperties(create(MessageSchema, message), 'guest')).toEqual({
+    expect(mapping.toProperties(create(MessageSchema, message), 'guest')).toEqual({
       ok: false,
       error: { code: 'invalid', text },
     });

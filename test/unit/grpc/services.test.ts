@@ -6,13 +6,20 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { SystemClock } from '../../../src/lib/clock.ts';
 import { GrpcServer } from '../../../src/protocols/grpc/server.ts';
 import { MemoryBroker } from '../../support/memory-broker.ts';
+import { propertyCodec } from '../../support/property-codec.ts';
 
 const logger = { info() {}, warn() {}, error() {} };
 let server: GrpcServer;
 let client: Client;
 
 beforeEach(async () => {
-  const deps = { broker: new MemoryBroker(), clock: new SystemClock(), logger };
+  const deps = {
+    broker: new MemoryBroker(),
+    clock: new SystemClock(),
+    logger,
+    propertyCodec,
+    status: { status: async () => undefined },
+  };
   server = new GrpcServer({ host: '127.0.0.1', port: 0 }, deps);
   client = new Client(`127.0.0.1:${await server.listen()}`, credentials.createInsecure());
 });
