@@ -1,4 +1,3 @@
-import { assert } from '../lib/assert.ts';
 import type { LogIndex } from '../lib/ids.ts';
 import type { BodyPart } from '../queue/effects.ts';
 
@@ -10,6 +9,14 @@ export interface BodySources {
   /** Reads one message that was moved out of a cleaned segment. */
   readonly fromStragglers: (part: BodyPart, done: (bytes: Uint8Array | undefined) => void) => void;
 }
+
+interface Waiting {
+  readonly part: BodyPart;
+  readonly done: (isThere: boolean) => void;
+}
+
+/** Beyond it what is known of cleaned segments is forgotten, which costs a look into the journal for each entry again. */
+const CLEANED_MAX = 16_384;
 
 interface CachedPayload {
   readonly payload: Uint8Array;
@@ -24,10 +31,10 @@ interface CachedPayload {
 export class BodyReader {
   readonly #sources: BodySources;
   readonly #cacheBytesMax: number;
-  /** In order of use, oldest first. Keys: entry, or entry and position for a straggler. */
+  /** In the order in which they were read, oldest first. Keys: entry, or entry and position for a straggler. */
   readonly #cache = new Map<string | LogIndex, CachedPayload>();
   #cacheBytes = 0;
-  readonly #loading = new Map<string | LogIndex, (() => void)[]>();
+  readonly #loading = new Map<string | LogIndex, Waiting[]>();
   /** Entries whose segments were cleaned: only single messages of them exist. */
   readonly #cleaned = new Set<LogIndex>();
 
@@ -46,16 +53,19 @@ export class BodyReader {
     return cached.payload.subarray(start, start + length);
   }
 
-  /** Brings the bytes to hand, then calls `done`, in which `find` succeeds. Calls for one entry share one read. */
-  load(part: BodyPart, done: () => void): void {
+  /**
+   * Brings the bytes to hand, then calls `done`, in which `find` succeeds. Calls for one entry share one read. `isThere`
+   * false: the body is nowhere any more, which only a message may come to that is not alive.
+   */
+  load(part: BodyPart, done: (isThere: boolean) => void): void {
     const isCleaned = this.#cleaned.has(part.entry);
     const key = isCleaned ? stragglerKey(part.entry, part.position) : part.entry;
     const waiting = this.#loading.get(key);
     if (waiting !== undefined) {
-      waiting.push(done);
+      waiting.push({ part, done });
       return;
     }
-    this.#loading.set(key, [done]);
+    this.#loading.set(key, [{ part, done }]);
     if (isCleaned) this.#loadStraggler(part, key);
     else this.#loadEntry(part, key);
   }
@@ -66,17 +76,23 @@ export class BodyReader {
         this.#loaded(key, { payload, offset: 0 });
         return;
       }
+      if (this.#cleaned.size >= CLEANED_MAX) this.#cleaned.clear();
       this.#cleaned.add(part.entry);
       const waiting = this.#loading.get(key)!;
       this.#loading.delete(key);
-      for (const done of waiting) this.load(part, done);
+      for (const { part: wanted, done } of waiting) this.load(wanted, done);
     });
   }
 
   #loadStraggler(part: BodyPart, key: string | LogIndex): void {
     this.#sources.fromStragglers(part, payload => {
-      assert(payload !== undefined, () => `message ${part.entry}/${part.position} is alive, but its body is nowhere`);
-      this.#loaded(key, { payload, offset: part.position });
+      if (payload !== undefined) {
+        this.#loaded(key, { payload, offset: part.position });
+        return;
+      }
+      const waiting = this.#loading.get(key)!;
+      this.#loading.delete(key);
+      for (const { done } of waiting) done(false);
     });
   }
 
@@ -85,7 +101,7 @@ export class BodyReader {
     this.#cacheBytes += cached.payload.buffer.byteLength;
     const waiting = this.#loading.get(key)!;
     this.#loading.delete(key);
-    for (const done of waiting) done();
+    for (const { done } of waiting) done(true);
     for (const [oldKey, old] of this.#cache) {
       if (this.#cacheBytes <= this.#cacheBytesMax) break;
       if (oldKey === key) continue;

@@ -1,3 +1,4 @@
+import { assert } from '../lib/assert.ts';
 import type { ConsumerId } from '../lib/ids.ts';
 import type { BodyReference, DeliveryList, SessionAnswer } from '../queue/effects.ts';
 import type { BodyReader } from './body-reader.ts';
@@ -28,14 +29,17 @@ const READ_AHEAD = 8;
 export class DeliveryPipeline {
   readonly #link: ShardLink;
   readonly #bodies: BodyReader;
+  readonly #isHeld: (consumer: ConsumerId, number: number) => boolean;
   #items: Item[] = [];
   #head = 0;
   #answersWaiting = 0;
   #isClosed = false;
 
-  constructor(link: ShardLink, bodies: BodyReader) {
+  /** `isHeld`: whether the consumer still holds this delivery, according to the machine. */
+  constructor(link: ShardLink, bodies: BodyReader, isHeld: (consumer: ConsumerId, number: number) => boolean) {
     this.#link = link;
     this.#bodies = bodies;
+    this.#isHeld = isHeld;
   }
 
   /** The node attached anew: what waits here is sent again out of the machine's state. */
@@ -114,7 +118,7 @@ export class DeliveryPipeline {
       const part = parts[pieces.length]!;
       const piece = this.#bodies.find(part.entry, part.position, part.length);
       if (piece === undefined) {
-        this.#bodies.load(part, () => this.#pump());
+        this.#bodies.load(part, isThere => (isThere ? this.#pump() : this.#withdraw(item)));
         this.#readAhead();
         return false;
       }
@@ -122,6 +126,18 @@ export class DeliveryPipeline {
     }
     this.#link.deliver(item.consumer, item.number, item.deliveryCount, item.mayLeap, pieces[0]!, pieces.slice(1));
     return true;
+  }
+
+  /** Settled while its body was to be read, by way of another consumer: what the machine holds must have a body. */
+  #withdraw(item: Extract<Item, { kind: 'delivery' }>): void {
+    if (this.#isClosed || this.#items[this.#head] !== item) return;
+    const { entry, position } = item.body;
+    assert(
+      !this.#isHeld(item.consumer, item.number),
+      () => `message ${entry}/${position} is alive, but its body is nowhere`,
+    );
+    this.#head++;
+    this.#pump();
   }
 
   /** The next few entries are asked for while the first is under way, so that a backlog is read in a stream. */

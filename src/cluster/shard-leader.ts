@@ -1,7 +1,7 @@
 import { ByteWriter } from '../lib/bytes.ts';
 import { type ConsumerId, type Incarnation, incarnation, type NodeId, type QueueId } from '../lib/ids.ts';
 import { writeCheck, writeContinue, writeFence, writeNameRemoved } from '../queue/commands.ts';
-import type { ShardEffects } from '../queue/effects.ts';
+import type { DeliveryList, ShardEffects } from '../queue/effects.ts';
 import { writeLeaderBatch } from '../queue/entry-codec.ts';
 import type { ShardMachine } from '../queue/shard-machine.ts';
 import type { BodyReader } from './body-reader.ts';
@@ -63,13 +63,12 @@ export class ShardLeader {
   stop(): void {
     this.#isServing = false;
     this.#early.clear();
-    for (const { pipeline } of this.#attached.values()) pipeline.close();
-    this.#attached.clear();
+    for (const node of [...this.#attached.keys()]) this.detach(node);
     this.#removals.clear();
     this.#fencing.clear();
   }
 
-  /** Group 0 has changed: there may be somebody to fence. */
+  /** Looks for somebody to fence and for names to be removed, also those for which an earlier attempt failed. */
   review(): void {
     if (this.#isServing) this.#duties();
   }
@@ -77,8 +76,11 @@ export class ShardLeader {
   /** A node whose link broke attaches anew when it is back. */
   detach(node: NodeId): void {
     this.#early.delete(node);
-    this.#attached.get(node)?.pipeline.close();
+    const attached = this.#attached.get(node);
+    if (attached === undefined) return;
     this.#attached.delete(node);
+    attached.pipeline.close();
+    attached.link.detached();
   }
 
   attach(request: AttachRequest, link: ShardLink): void {
@@ -93,12 +95,19 @@ export class ShardLeader {
       return;
     }
     this.detach(node);
-    const pipeline = new DeliveryPipeline(link, bodies);
+    const pipeline = new DeliveryPipeline(link, bodies, (consumer, number) => {
+      const held = machine.unsettledAfter(node, request.incarnation, consumer, number - 1);
+      return held !== undefined && held.length > 0 && held.numbers[0] === number;
+    });
     const attached: AttachedNode = { node, incarnation: request.incarnation, link, pipeline };
     this.#attached.set(node, attached);
     const lastSequence = machine.lastSequenceOf(node, request.incarnation) ?? 0;
-    const unknown = this.#resume(attached, request);
-    link.attached(request.attach, lastSequence, unknown);
+    const { held, unknown } = this.#missed(request);
+    link.attached(request.incarnation, request.attach, lastSequence, unknown);
+    for (const list of held) for (let i = 0; i < list.length; i++) pipeline.deliver(list, i, true);
+    for (const view of machine.consumersOf(node, request.incarnation)) {
+      if (view.state === 'queue-deleted') pipeline.consumerCancelled(view.consumer);
+    }
     if (lastSequence <= request.answeredThrough) return;
     const outcomes = machine.outcomesAfter(node, request.incarnation, request.answeredThrough);
     pipeline.answer({ node, incarnation: request.incarnation, throughSequence: lastSequence, outcomes });
@@ -135,22 +144,16 @@ export class ShardLeader {
     this.#check();
   }
 
-  /**
-   * Sends a node what it missed: deliveries behind the last that arrived, and cancellations. Returns the consumers that it
-   * believes in and the shard does not have.
-   */
-  #resume({ node, incarnation: started, pipeline }: AttachedNode, request: AttachRequest): ConsumerId[] {
-    const { machine } = this.#deps;
+  /** What a node has not received: deliveries behind the last that arrived; and consumers that the shard does not have. */
+  #missed({ node, incarnation: started, consumers }: AttachRequest): { held: DeliveryList[]; unknown: ConsumerId[] } {
+    const held: DeliveryList[] = [];
     const unknown: ConsumerId[] = [];
-    for (const { consumer, last } of request.consumers) {
-      const held = machine.unsettledAfter(node, started, consumer, last);
-      if (held === undefined) unknown.push(consumer);
-      else for (let i = 0; i < held.length; i++) pipeline.deliver(held, i, true);
+    for (const { consumer, last } of consumers) {
+      const list = this.#deps.machine.unsettledAfter(node, started, consumer, last);
+      if (list === undefined) unknown.push(consumer);
+      else if (list.length > 0) held.push(list);
     }
-    for (const view of machine.consumersOf(node, started)) {
-      if (view.state === 'queue-deleted') pipeline.consumerCancelled(view.consumer);
-    }
-    return unknown;
+    return { held, unknown };
   }
 
   #duties(): void {
@@ -158,9 +161,17 @@ export class ShardLeader {
       if (through === 0 || (this.#fencing.get(node) ?? 0) >= through) continue;
       if (this.#deps.machine.isFenced(node, incarnation(through))) continue;
       if (this.#propose(out => writeFence(out, node, incarnation(through)))) this.#fencing.set(node, through);
-      this.detach(node);
+      this.#endAttachment(node, through);
     }
     this.#removeNames();
+  }
+
+  /** An incarnation that is still attached hears of its end here: it may have nothing to send by which it would learn. */
+  #endAttachment(node: NodeId, through: number): void {
+    const attached = this.#attached.get(node);
+    if (attached === undefined || attached.incarnation > through) return;
+    this.detach(node);
+    attached.link.refused({ reason: 'fenced', node, incarnation: attached.incarnation });
   }
 
   /** Until group 0 has answered, the state remembers the name; so a leader that dies in between leaves nothing behind. */

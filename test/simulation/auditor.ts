@@ -122,7 +122,8 @@ export class Auditor extends Checker {
   #noteFirst(connection: number, queue: QueueId, id: number): void {
     const key = `${connection}/${queue}`;
     const previous = this.#order.get(key) ?? 0;
-    if (id < previous) this.fail(`connection ${connection} published ${id} before ${previous}; queue ${queue} delivers it after`);
+    if (id < previous)
+      this.fail(`connection ${connection} published ${id} before ${previous}; queue ${queue} delivers it after`);
     this.#order.set(key, id);
   }
 

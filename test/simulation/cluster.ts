@@ -16,6 +16,7 @@ import { Workload } from './workload/workload.ts';
 import type { World } from './world.ts';
 
 const FIRST_GROUP = 1;
+const LEADER_DOWN_MS = { min: 0, max: 3_000 };
 /** A node that is down for so long is fenced. */
 const NODE_LEASE_MS = 3_000;
 /** Broken connections tell the others that a process is gone, after so long at most, and in this share of crashes. */
@@ -109,7 +110,8 @@ export class Cluster {
   leaderOf(group: GroupId): SimReplica | undefined {
     let leader: SimReplica | undefined;
     for (const replica of this.replicasOf(group)) {
-      if (replica.raft.role === 'leader' && (leader === undefined || replica.raft.term > leader.raft.term)) leader = replica;
+      if (replica.raft.role === 'leader' && (leader === undefined || replica.raft.term > leader.raft.term))
+        leader = replica;
     }
     return leader;
   }
@@ -202,6 +204,19 @@ export class Cluster {
     this.world.log('calm: {} of {} nodes remain', core, order.length);
   }
 
+  /** In some runs leaders do not live long. */
+  elected({ node }: SimReplica): void {
+    const { leaderLifeMs } = this.swarm;
+    if (leaderLifeMs === undefined || this.#isCalm) return;
+    const { min, max } = leaderLifeMs;
+    const { life } = node;
+    const loss = this.#random.next() < 0.5 ? 'process' : 'power';
+    const downMs = this.#random.integer(LEADER_DOWN_MS.min, LEADER_DOWN_MS.max);
+    this.world.after(min + (max - min) * this.#random.next() ** 2, () => {
+      if (node.life === life && !this.#isCalm) this.crash(node, loss, downMs);
+    });
+  }
+
   /** Waits for the next moment of this kind on the node. */
   crashAt(node: SimNode, when: CrashMoment, loss: CrashLoss, downMs: number): void {
     node.planCrash({ when, loss, downMs });
@@ -219,7 +234,8 @@ export class Cluster {
         }
       }
     }
-    for (const node of this.nodes) if (!node.isGone && node.replicas.size === 0) return `node ${node.id} is still recovering`;
+    for (const node of this.nodes)
+      if (!node.isGone && node.replicas.size === 0) return `node ${node.id} is still recovering`;
     return this.workload.pending();
   }
 

@@ -28,10 +28,5 @@ export const planArb: fc.Arbitrary<Plan> = fc.array(actionArb, { minLength: 1, m
 /** One line per action, for people. */
 export const describePlan = (plan: Plan): string =>
   plan
-    .map(({ do: name, ...args }) =>
-      [
-        name,
-        ...Object.entries(args).map(([key, value]) => `${key}=${value}`),
-      ].join(' '),
-    )
+    .map(({ do: name, ...args }) => [name, ...Object.entries(args).map(([key, value]) => `${key}=${value}`)].join(' '))
     .join('\n');

@@ -14,4 +14,5 @@ export const runArb: fc.Arbitrary<Run> = fc.record({
 export const runOf = (number: number): Run => fc.sample(runArb, { seed: number, numRuns: 1 })[0]!;
 
 /** What a failed run says: the violation, then what led to it. */
-export const describeFailure = ({ violation, trace }: Report): string => `${trace.join('\n')}\n\n${violation?.stack ?? 'no violation'}`;
+export const describeFailure = ({ violation, trace }: Report): string =>
+  `${trace.join('\n')}\n\n${violation?.stack ?? 'no violation'}`;

@@ -5,7 +5,12 @@ import type { GroupWrite, RecoveredGroup } from '../../src/raft/log-store.ts';
 import type { Entry } from '../../src/raft/messages.ts';
 import type { Journal } from '../../src/storage/journal.ts';
 import { bytesAt, decodeEntryAt, recoverJournal } from '../../src/storage/journal-recovery.ts';
-import { type FileOperation, type JournalOptions, type JournalWork, segmentFile } from '../../src/storage/journal-work.ts';
+import {
+  type FileOperation,
+  type JournalOptions,
+  type JournalWork,
+  segmentFile,
+} from '../../src/storage/journal-work.ts';
 import { SimFiles } from './sim-files.ts';
 import type { CrashLoss, SimNode } from './sim-node.ts';
 import { type PageBatch, SimStore, type StoredCheckpoint } from './sim-store.ts';
@@ -13,6 +18,7 @@ import { Violation } from './violation.ts';
 
 const OPERATION_MS = 0.02;
 const SLOW_SYNC_FACTOR = 100;
+const CALM_SYNC_MS_MAX = 20;
 
 interface Waiting {
   readonly through: number;
@@ -56,7 +62,8 @@ export class SimDisk {
     const recovery = recoverJournal(this.files, this.#options);
     if (!recovery.recovered) throw new Violation('recovery', `node ${this.#node.id}: ${recovery.reason}`);
     const { damages } = recovery.report;
-    if (damages.length > 0) throw new Violation('recovery', `node ${this.#node.id} finds damage: ${damages.join('; ')}`);
+    if (damages.length > 0)
+      throw new Violation('recovery', `node ${this.#node.id} finds damage: ${damages.join('; ')}`);
     this.#journal = recovery.journal;
     this.#waiting = [];
     return byGroup(recovery.groups);
@@ -85,7 +92,13 @@ export class SimDisk {
     if (work !== undefined) this.#perform(work, 0);
   }
 
-  readEntries(group: GroupId, from: LogIndex, to: LogIndex, bytesMax: number, done: (entries: readonly Entry[]) => void): void {
+  readEntries(
+    group: GroupId,
+    from: LogIndex,
+    to: LogIndex,
+    bytesMax: number,
+    done: (entries: readonly Entry[]) => void,
+  ): void {
     const { readMs } = this.#node.cluster.swarm.disk;
     this.#after(
       this.#draw(readMs),
@@ -150,7 +163,8 @@ export class SimDisk {
     const { durableVersion } = this.files;
     if (this.#durable?.version !== durableVersion) {
       const recovery = recoverJournal(this.files.durable(), this.#options);
-      if (!recovery.recovered) throw new Violation('recovery', `durable bytes of node ${this.#node.id}: ${recovery.reason}`);
+      if (!recovery.recovered)
+        throw new Violation('recovery', `durable bytes of node ${this.#node.id}: ${recovery.reason}`);
       this.#durable = { version: durableVersion, groups: byGroup(recovery.groups) };
     }
     return this.#durable.groups.get(group);
@@ -203,13 +217,17 @@ export class SimDisk {
   readEntry(group: GroupId, index: LogIndex): Entry | undefined {
     const location = this.journal.locate(group, index);
     if (location === undefined || !this.journal.isDurable(location)) return undefined;
-    return decodeEntryAt(location, this.files.read(segmentFile(location.segment), location.position, bytesAt(location)));
+    return decodeEntryAt(
+      location,
+      this.files.read(segmentFile(location.segment), location.position, bytesAt(location)),
+    );
   }
 
   #durationOf(operation: FileOperation): number {
     if (operation.do !== 'sync' && operation.do !== 'sync-directory') return OPERATION_MS;
     const { syncMs, slowSync } = this.#node.cluster.swarm.disk;
-    const isSlow = slowSync !== undefined && !this.#isCalm && this.#random.next() < slowSync;
+    if (this.#isCalm) return Math.min(this.#draw(syncMs), CALM_SYNC_MS_MAX);
+    const isSlow = slowSync !== undefined && this.#random.next() < slowSync;
     return this.#draw(syncMs) * (isSlow ? SLOW_SYNC_FACTOR : 1);
   }
 
@@ -227,4 +245,3 @@ export class SimDisk {
 function byGroup(groups: readonly RecoveredGroup[]): ReadonlyMap<GroupId, RecoveredGroup> {
   return new Map(groups.map(group => [group.group, group]));
 }
-

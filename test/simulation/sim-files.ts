@@ -32,7 +32,8 @@ class SimFile {
       const fate = random.integer(0, 3);
       if (fate === 0) continue;
       if (fate === 1) this.durable = withBytes(this.durable, position, bytes);
-      else if (fate === 2) this.durable = withBytes(this.durable, position, bytes.subarray(0, random.integer(0, bytes.length)));
+      else if (fate === 2)
+        this.durable = withBytes(this.durable, position, bytes.subarray(0, random.integer(0, bytes.length)));
       else this.#keepSomeSectors(position, bytes, random);
     }
     this.pending = [];

@@ -1,4 +1,5 @@
 import { FrameKind } from '../../src/cluster/frames.ts';
+import { LocalShardLeader } from '../../src/cluster/local-shard.ts';
 import { RemoteShardLeader } from '../../src/cluster/remote-shard.ts';
 import { ShardClient } from '../../src/cluster/shard-client.ts';
 import {
@@ -9,7 +10,7 @@ import {
   decodeRefused,
 } from '../../src/cluster/shard-frames.ts';
 import type { ShardLeaderPort } from '../../src/cluster/shard-link.ts';
-import type { GroupId, Incarnation } from '../../src/lib/ids.ts';
+import type { GroupId, Incarnation, NodeId } from '../../src/lib/ids.ts';
 import type { Frame } from './packet.ts';
 import type { SimNode } from './sim-node.ts';
 
@@ -24,7 +25,7 @@ interface Stream {
   readonly client: ShardClient;
   readonly deliveries: DeliveryAssembler;
   /** The leader as last seen, under a name for its term and its connection. */
-  leader: { readonly name: string; readonly port: ShardLeaderPort } | undefined;
+  leader: { readonly name: string; readonly node: NodeId; readonly port: ShardLeaderPort } | undefined;
 }
 
 /** The client side of all shards on one node, for one incarnation of it. */
@@ -47,21 +48,27 @@ export class SimGateway {
     return this.#streams.get(group)!.client;
   }
 
-  /** So that leaders, attaches and timeouts are followed also by clients with nothing to send. */
+  /** A client that waits for something that nobody will tell looks again. */
   tick(): void {
+    for (const { client } of this.#streams.values()) if (client.isWaiting) this.#node.host.wakeClient(client);
+  }
+
+  /** Another leader, or another connection: every client looks whom it is attached to. */
+  leaderChanged(): void {
     for (const { client } of this.#streams.values()) this.#node.host.wakeClient(client);
   }
 
   /** What the leader of a shard says to this node. */
-  receive({ kind, group, payload }: Frame): void {
-    const { client, deliveries } = this.#streams.get(group)!;
+  receive(from: NodeId, { kind, group, payload }: Frame): void {
+    const { client, deliveries, leader } = this.#streams.get(group)!;
+    if (leader?.node !== from || leader.port !== client.leader) return;
     if (kind === FrameKind.attached) decodeAttached(payload, client);
     else if (kind === FrameKind.answers) decodeAnswers(payload, client);
     else if (kind === FrameKind.deliveries) deliveries.deliveries(payload);
     else if (kind === FrameKind.deliveryPart) deliveries.part(payload);
     else if (kind === FrameKind.consumerCancelled) decodeConsumerCancelled(payload, client);
     else if (kind === FrameKind.refused) decodeRefused(this.#node.id, payload, client);
-    else if (kind === FrameKind.notLeader) client.detach();
+    else if (kind === FrameKind.notLeader) client.turnedAway();
     this.#node.host.wakeClient(client);
   }
 
@@ -101,8 +108,9 @@ export class SimGateway {
     const { leader, term } = replica.raft;
     const stream = this.#streams.get(group)!;
     if (leader === node.id) {
-      const name = `here/${term}`;
-      if (stream.leader?.name !== name) stream.leader = { name, port: replica.localPort(stream.client) };
+      const name = `here/${term}/${replica.generation}`;
+      if (stream.leader?.name !== name)
+        stream.leader = { name, node: leader, port: new LocalShardLeader(replica.leader, node.id, stream.client) };
       return stream.leader.port;
     }
     const epoch = node.cluster.streams.epochOf(node.id, leader);
@@ -110,7 +118,7 @@ export class SimGateway {
     const name = `${leader}/${term}/${epoch}`;
     if (stream.leader?.name !== name) {
       const link = node.cluster.streams.link(node.id, leader)!;
-      stream.leader = { name, port: new RemoteShardLeader(link, group, QUEUED_BYTES_MAX) };
+      stream.leader = { name, node: leader, port: new RemoteShardLeader(link, group, QUEUED_BYTES_MAX) };
     }
     return stream.leader.port;
   }

@@ -3,6 +3,8 @@ import type { Random } from '../../src/lib/random.ts';
 import type { NetworkSwarm } from './swarm.ts';
 import type { World } from './world.ts';
 
+const CALM_DELAY_MS_MAX = 20;
+
 interface Link {
   readonly random: Random;
   /** Arrival of the latest packet that kept its place: streams are ordered unless the network reorders. */
@@ -69,10 +71,11 @@ export class SimNetwork<Packet> {
     for (const link of this.#links.values()) link.cut = false;
   }
 
-  /** From now on the network only delays. */
+  /** From now on the network only delays, and not for long. */
   endFaults(): void {
     this.heal();
-    this.#faults = { delayMs: this.#faults.delayMs };
+    const { min, max } = this.#faults.delayMs;
+    this.#faults = { delayMs: { min: Math.min(min, CALM_DELAY_MS_MAX), max: Math.min(max, CALM_DELAY_MS_MAX) } };
   }
 
   #schedule(link: Link, to: NodeId, packet: Packet): void {

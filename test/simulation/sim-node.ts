@@ -13,8 +13,8 @@ import { SimReplica } from './sim-replica.ts';
 /** `process`: memory is lost. `power`: so is what the disk was not told to keep. */
 export type CrashLoss = 'process' | 'power';
 
-/** What a planned crash waits for: a write under way, or a vote or append response that just left. */
-export type CrashMoment = 'write' | 'release';
+/** What a planned crash waits for: a write under way, a vote or append response that just left, an election that was won. */
+export type CrashMoment = 'write' | 'release' | 'elected';
 
 interface PlannedCrash {
   readonly when: CrashMoment;
@@ -155,7 +155,7 @@ export class SimNode {
     const planned = this.#plannedCrash;
     if (planned?.when !== moment) return;
     this.#plannedCrash = undefined;
-    const delayMs = moment === 'write' ? this.#random.next() * CRASH_DELAY_MS_MAX : 0;
+    const delayMs = moment === 'release' ? 0 : this.#random.next() * CRASH_DELAY_MS_MAX;
     const life = this.#life;
     this.cluster.world.after(delayMs, () => {
       if (this.#life === life) this.cluster.crash(this, planned.loss, planned.downMs);
@@ -170,21 +170,21 @@ export class SimNode {
   receiveFrame(from: NodeId, frame: Frame): void {
     this.enter(() => {
       if (FOR_REPLICAS.has(frame.kind)) this.replicas.get(frame.group)?.receiveFrame(from, frame);
-      else this.gateway?.receive(frame);
+      else this.gateway?.receive(from, frame);
     });
   }
 
   connected(peer: NodeId): void {
     this.enter(() => {
       for (const replica of this.replicas.values()) replica.peerConnected(peer);
-      this.gateway?.tick();
+      this.gateway?.leaderChanged();
     });
   }
 
   disconnected(peer: NodeId): void {
     this.enter(() => {
       for (const replica of this.replicas.values()) replica.peerDisconnected(peer);
-      this.gateway?.tick();
+      this.gateway?.leaderChanged();
     });
   }
 

@@ -7,7 +7,6 @@ import { RemoteShardLink } from '../../src/cluster/remote-shard.ts';
 import { ReplicatedShard } from '../../src/cluster/replicated-shard.ts';
 import { decodeAttach } from '../../src/cluster/shard-frames.ts';
 import type { ShardLeader } from '../../src/cluster/shard-leader.ts';
-import type { ShardLeaderPort, ShardLink } from '../../src/cluster/shard-link.ts';
 import type { PeerLink } from '../../src/cluster/transport.ts';
 import { assert } from '../../src/lib/assert.ts';
 import { ByteWriter } from '../../src/lib/bytes.ts';
@@ -31,7 +30,6 @@ const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
 const APPLY_BYTES_MAX = 64 * 1024;
 const SLICE_MS = 8;
-const WAITING_BYTES_MAX = 1024 * 1024;
 const SLICE_PAUSE_MS = 0.1;
 const ORIGIN: EntryId = { term: 0, index: 0 };
 
@@ -67,7 +65,8 @@ export class SimReplica implements GroupJournal, HostedGroup {
     this.#nextGeneration = this.#generation + 1;
     const checkpoint = node.disk.checkpointOf(group, this.#generation);
     this.#checkpointed = checkpoint?.at ?? ORIGIN;
-    this.machine = checkpoint === undefined ? new ShardMachine() : ShardMachine.restore(checkpoint.pages, checkpoint.at);
+    this.machine =
+      checkpoint === undefined ? new ShardMachine() : ShardMachine.restore(checkpoint.pages, checkpoint.at);
     this.raft = new Raft(
       {
         id: node.id,
@@ -75,14 +74,18 @@ export class SimReplica implements GroupJournal, HostedGroup {
         heartbeatTicks: HEARTBEAT_TICKS,
         inflightEntriesMax: limits.inflightEntriesMax,
         inflightBytesMax: limits.inflightEntriesMax * limits.entryBytesMax,
-        appendBytesMax: 2 * limits.entryBytesMax,
+        appendBytesMax: limits.appendBytesMax,
         cachedBytesMax: limits.cachedBytesMax,
       },
       this.#stateFrom(recovered),
       cluster.world.random(`election:${node.id}/${group}/${node.life}`),
     );
     this.proposals = new ProposalBuffer(
-      { entryBytesMax: limits.entryBytesMax, waitingBytesMax: WAITING_BYTES_MAX, headBytes: PAYLOAD_HEADER_BYTES },
+      {
+        entryBytesMax: limits.entryBytesMax,
+        waitingBytesMax: limits.proposalBytesMax,
+        headBytes: PAYLOAD_HEADER_BYTES,
+      },
       { allocate: bytes => new Uint8Array(bytes), writeHead },
     );
     this.#shard = this.#createShard();
@@ -139,12 +142,9 @@ export class SimReplica implements GroupJournal, HostedGroup {
     }
   }
 
-  /** For this node's own clients. */
-  localPort(link: ShardLink): ShardLeaderPort {
-    return {
-      attach: request => this.leader.attach(request, link),
-      batch: bytes => this.leader.batch(this.node.id, bytes),
-    };
+  /** Counts installed snapshots. */
+  get generation(): number {
+    return this.#generation;
   }
 
   get leader(): ShardLeader {
@@ -175,7 +175,9 @@ export class SimReplica implements GroupJournal, HostedGroup {
   }
 
   tick(): void {
-    if (!this.#isSwitching) this.#driver.tick();
+    if (this.#isSwitching) return;
+    this.#driver.tick();
+    this.leader.review();
   }
 
   process(): void {
@@ -243,6 +245,7 @@ export class SimReplica implements GroupJournal, HostedGroup {
         return;
       }
       this.#isSwitching = true;
+      this.#cut = undefined;
       const base: LogBase = { last: snapshot.last, membership: snapshot.membership, generation };
       this.append({ group, hardState: undefined, entries: [], base }, () => this.#switch(snapshot, pages, generation));
     });
@@ -252,7 +255,6 @@ export class SimReplica implements GroupJournal, HostedGroup {
     const { statistics, world } = this.node.cluster;
     world.log('n{} g{} switches to the snapshot of {}', this.node.id, this.group, snapshot.last.index);
     statistics.snapshotsInstalled++;
-    this.#cut = undefined;
     this.leader.stop();
     this.#source.stop();
     this.machine = ShardMachine.restore(pages, snapshot.last);
@@ -269,7 +271,8 @@ export class SimReplica implements GroupJournal, HostedGroup {
 
   /** An entry with messages that are alive, from memory or from the journal. */
   entryAt(index: LogIndex): Entry {
-    const inMemory = index > this.raft.base.index ? this.raft.entriesFrom(index, index, Number.POSITIVE_INFINITY)?.[0] : undefined;
+    const inMemory =
+      index > this.raft.base.index ? this.raft.entriesFrom(index, index, Number.POSITIVE_INFINITY)?.[0] : undefined;
     const entry = inMemory ?? this.node.disk.readEntry(this.group, index);
     assert(entry !== undefined, () => `group ${this.group}: entry ${index} has a message alive and is nowhere`);
     return entry;
@@ -303,11 +306,14 @@ export class SimReplica implements GroupJournal, HostedGroup {
     this.node.disk.journal.space.addLive(group, index, bytes);
   };
 
-  releaseLive: GroupJournal['releaseLive'] = (group, index, bytes) => {
-    this.node.disk.journal.space.releaseLive(group, index, bytes, this.applied.index);
+  releaseLive: GroupJournal['releaseLive'] = (group, index, bytes, at) => {
+    this.node.disk.journal.space.releaseLive(group, index, bytes, at);
   };
 
   accounted: GroupJournal['accounted'] = group => this.node.disk.journal.space.accounted(group);
+
+  checkpointed: GroupJournal['checkpointed'] = (group, index) =>
+    this.node.disk.journal.space.checkpointed(group, index);
 
   allocate: GroupJournal['allocate'] = bytes => new Uint8Array(bytes);
 
@@ -337,7 +343,7 @@ export class SimReplica implements GroupJournal, HostedGroup {
         wake: () => this.wake(),
         fenced: () => cluster.fences(),
         removeName: () => Promise.reject(new Error('queues are not deleted here')),
-        leaderChanged: () => this.node.gateway?.tick(),
+        leaderChanged: () => this.node.gateway?.leaderChanged(),
         snapshots: {
           snapshotsWanted: peers => this.#source.wanted(peers),
           install: install => this.#sink.begin(install),
@@ -421,8 +427,19 @@ export class SimReplica implements GroupJournal, HostedGroup {
         this.#shard.applied(id, effects, leading);
       },
       roleChanged: state => {
-        if (state.role === 'leader') statistics.elections++;
-        world.log('n{} g{} is {} in term {}, leader n{}', this.node.id, this.group, state.role, state.term, state.leader);
+        if (state.role === 'leader') {
+          statistics.elections++;
+          this.node.reachedMoment('elected');
+          this.node.cluster.elected(this);
+        }
+        world.log(
+          'n{} g{} is {} in term {}, leader n{}',
+          this.node.id,
+          this.group,
+          state.role,
+          state.term,
+          state.leader,
+        );
         this.#shard.roleChanged(state);
       },
       serving: term => {

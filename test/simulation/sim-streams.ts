@@ -66,7 +66,8 @@ export class SimStreams {
         return isOpen();
       },
       send: (_lane, kind, group, payload, more = []) => {
-        if (isOpen()) this.#send(connection, node, peer, { kind, group: groupId(group), payload: concatenate([payload, ...more]) });
+        if (isOpen())
+          this.#send(connection, node, peer, { kind, group: groupId(group), payload: concatenate([payload, ...more]) });
       },
       queuedBytes: () => 0,
     };
@@ -168,7 +169,16 @@ export class SimStreams {
     const key = low * 1000 + high;
     let connection = this.#connections.get(key);
     if (connection === undefined) {
-      connection = { low, high, epoch: 0, isOpen: false, queues: new Map([[false, []], [true, []]]) };
+      connection = {
+        low,
+        high,
+        epoch: 0,
+        isOpen: false,
+        queues: new Map([
+          [false, []],
+          [true, []],
+        ]),
+      };
       this.#connections.set(key, connection);
     }
     return connection;

@@ -99,7 +99,12 @@ export class SnapshotSource {
       cut.completed();
       this.#cut = undefined;
       const bodies = [...indexes].sort((a, b) => a - b).map(index => replica.entryAt(index));
-      this.#pinned = { snapshot, items: [...pages.map(encodePage), ...bodies.map(encodeBody)], pin, usedMs: this.#nowMs };
+      this.#pinned = {
+        snapshot,
+        items: [...pages.map(encodePage), ...bodies.map(encodeBody)],
+        pin,
+        usedMs: this.#nowMs,
+      };
       this.#offer();
     });
   }

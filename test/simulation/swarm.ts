@@ -30,7 +30,11 @@ export interface LimitSwarm {
   readonly checkpointEntries: number;
   readonly trailingEntries: number;
   readonly entryBytesMax: number;
+  /** Payload of one append; one entry always fits. */
+  readonly appendBytesMax: number;
   readonly inflightEntriesMax: number;
+  /** Batches that wait for an entry; above it they are not taken. */
+  readonly proposalBytesMax: number;
   readonly cachedBytesMax: number;
   readonly pageBytesMax: number;
 }
@@ -63,6 +67,8 @@ export interface Swarm {
   readonly workload: WorkloadSwarm;
   /** Clocks of nodes run faster or slower by up to this share. */
   readonly clockSkew?: number | undefined;
+  /** A new leader's node crashes after so long: many short terms, with entries that only one node has (Raft figure 8). */
+  readonly leaderLifeMs?: Range | undefined;
   /** Actions of these kinds do nothing in this run. */
   readonly muted: readonly string[];
   /** Of the append responses that leave a node, one in this many is compared with the node's disk; of the votes every one. */
@@ -95,7 +101,9 @@ const limitArb: fc.Arbitrary<LimitSwarm> = fc.record({
   checkpointEntries: fc.constantFrom(10, 25, 100),
   trailingEntries: fc.constantFrom(2, 10, 40),
   entryBytesMax: fc.constantFrom(1_024, 4_096),
-  inflightEntriesMax: fc.constantFrom(2, 8, 64),
+  appendBytesMax: fc.constantFrom(1, 2_048, 16_384),
+  inflightEntriesMax: fc.constantFrom(1, 2, 8, 64),
+  proposalBytesMax: fc.constantFrom(8_192, 65_536),
   cachedBytesMax: fc.constantFrom(512, 8_192, 262_144),
   pageBytesMax: fc.constantFrom(128, 1_024, 65_536),
 });
@@ -124,6 +132,10 @@ export const swarmArb = (kinds: readonly string[]): fc.Arbitrary<Swarm> =>
     limits: limitArb,
     workload: workloadArb,
     clockSkew: rate([0.05, 0.3]),
+    leaderLifeMs: fc.option(fc.constantFrom({ min: 0, max: 20 }, { min: 0, max: 300 }, { min: 50, max: 3_000 }), {
+      nil: undefined,
+      freq: 1,
+    }),
     muted: fc.oneof(fc.constant([]), fc.subarray([...kinds])),
     compareDiskEvery: fc.constantFrom(1, 4, 16),
     compareStatesEvery: fc.constantFrom(7, 31),

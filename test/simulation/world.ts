@@ -1,6 +1,6 @@
 import { assert } from '../../src/lib/assert.ts';
-import { SeededRandom } from '../../src/lib/random.ts';
 import type { Random } from '../../src/lib/random.ts';
+import { SeededRandom } from '../../src/lib/random.ts';
 import { Trace } from './trace.ts';
 
 interface Occurrence {

@@ -13,7 +13,8 @@ export const burst = defineAction({
   name: 'burst',
   weight: 2,
   arguments: fc.record({ publisher: fc.nat({ max: 9 }), count: fc.constantFrom(3, 20, 60) }),
-  perform: ({ workload: { publishers } }, { publisher, count }) => publishers[publisher % publishers.length]!.burst(count),
+  perform: ({ workload: { publishers } }, { publisher, count }) =>
+    publishers[publisher % publishers.length]!.burst(count),
 });
 
 /** Group 0 takes a node for dead that is not: its clients lose everything they hold (R24). */

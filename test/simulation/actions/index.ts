@@ -4,13 +4,14 @@ import { burst, disconnectConsumer, fenceLiving } from './clients.ts';
 import { failSync, hangDisk } from './disk-faults.ts';
 import { checkpoint, hint, transfer } from './leadership.ts';
 import { clog, heal, partition } from './network-faults.ts';
-import { blackout, crash, crashLeader, pause, restart } from './process-faults.ts';
+import { blackout, crash, crashLeader, crashNextLeader, pause, restart } from './process-faults.ts';
 
 /** Every kind of action a plan is drawn from. */
 export const ACTION_KINDS: readonly ActionKind[] = [
   advance,
   crash,
   crashLeader,
+  crashNextLeader,
   blackout,
   restart,
   pause,

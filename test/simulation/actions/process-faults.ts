@@ -29,6 +29,16 @@ export const crashLeader = defineAction({
   },
 });
 
+/** Whoever wins the next election is gone before the others know: its first entry may be nowhere else (Raft figure 8). */
+export const crashNextLeader = defineAction({
+  name: 'crash-next-leader',
+  weight: 3,
+  arguments: fc.record({ loss, downMs }),
+  perform: (cluster, { loss, downMs }) => {
+    for (const target of cluster.nodes) if (target.isUp) cluster.crashAt(target, 'elected', loss, downMs);
+  },
+});
+
 /** The whole room loses power. */
 export const blackout = defineAction({
   name: 'blackout',

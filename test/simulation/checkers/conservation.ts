@@ -31,6 +31,7 @@ export class ConservationChecker extends Checker {
     const counted = ready + checkedOut + settled + purged + deleted + discarded;
     if (enqueued !== counted) this.fail(`${enqueued} messages entered ${name}, ${counted} are accounted for`);
     const readyInQueues = queues.reduce((sum, queue) => sum + queue.ready, 0);
-    if (readyInQueues !== ready) this.fail(`the queues of ${name} hold ${readyInQueues} ready messages, counted are ${ready}`);
+    if (readyInQueues !== ready)
+      this.fail(`the queues of ${name} hold ${readyInQueues} ready messages, counted are ${ready}`);
   }
 }

@@ -11,10 +11,12 @@ export class EffectsChecker extends Checker {
 
   override onPerform(replica: SimReplica, { index }: ApplyMeta, _effects: ShardEffects): void {
     const { raft, node, group } = replica;
-    if (raft.role !== 'leader') this.fail(`node ${node.id} performs effects of ${index} in group ${group} as a ${raft.role}`);
+    if (raft.role !== 'leader')
+      this.fail(`node ${node.id} performs effects of ${index} in group ${group} as a ${raft.role}`);
     const key = `${group}/${index}/${raft.term satisfies Term}`;
     const known = this.#performed.get(key);
-    if (known !== undefined) this.fail(`nodes ${known.node} and ${node.id} perform effects of ${index} in term ${raft.term}`);
+    if (known !== undefined)
+      this.fail(`nodes ${known.node} and ${node.id} perform effects of ${index} in term ${raft.term}`);
     this.#performed.set(key, { node: node.id, life: node.life });
   }
 }

@@ -29,9 +29,12 @@ export class LedgerChecker extends Checker {
   }
 
   override onApply(replica: SimReplica, { index, term }: ApplyMeta, payload: Uint8Array): void {
+    if (replica.raft.commit > (this.#commits.get(replica) ?? 0)) this.#noteCommitted(replica, replica.raft.commit);
     const { checksums, terms } = this.#ledger(replica.group);
     if (terms[index] !== term) {
-      this.fail(`node ${replica.node.id} applied ${term}:${index} of group ${replica.group}; committed is term ${terms[index]}`);
+      this.fail(
+        `node ${replica.node.id} applied ${term}:${index} of group ${replica.group}; committed is term ${terms[index]}`,
+      );
     }
     const checksum = crc32(payload);
     checksums[index] ??= checksum;
@@ -44,7 +47,9 @@ export class LedgerChecker extends Checker {
     for (const [group, { terms }] of this.#ledgers) {
       for (const replica of this.cluster.replicasOf(group)) {
         if (replica.raft.commit >= terms.length - 1) continue;
-        this.fail(`node ${replica.node.id} commits ${replica.raft.commit} of group ${group}; once it was ${terms.length - 1}`);
+        this.fail(
+          `node ${replica.node.id} commits ${replica.raft.commit} of group ${group}; once it was ${terms.length - 1}`,
+        );
       }
     }
   }
@@ -54,7 +59,8 @@ export class LedgerChecker extends Checker {
     const first = Math.max((this.#commits.get(replica) ?? 0) + 1, replica.raft.base.index);
     for (let index = first; index <= commit; index++) {
       const term = replica.raft.termAt(index);
-      if (term === undefined) this.fail(`node ${replica.node.id} committed ${index} of group ${replica.group} and does not have it`);
+      if (term === undefined)
+        this.fail(`node ${replica.node.id} committed ${index} of group ${replica.group} and does not have it`);
       terms[index] ??= term;
       if (terms[index] !== term) {
         this.fail(

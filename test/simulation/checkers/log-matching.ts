@@ -35,7 +35,9 @@ export class LogMatchingChecker extends Checker {
       return;
     }
     if (known.checksum !== checksum) {
-      this.fail(`entry ${entry.term}:${entry.index} of group ${replica.group} has other bytes on node ${replica.node.id}`);
+      this.fail(
+        `entry ${entry.term}:${entry.index} of group ${replica.group} has other bytes on node ${replica.node.id}`,
+      );
     }
     if (previousTerm === undefined) return;
     known.previousTerm ??= previousTerm;

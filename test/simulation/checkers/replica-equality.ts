@@ -27,7 +27,9 @@ export class ReplicaEqualityChecker extends Checker {
   override onCheckpoint(replica: SimReplica, { at, pages }: StoredCheckpoint): void {
     const known = this.#states.get(`${replica.group}/${at.index}`);
     if (known === undefined || known === checksumOf([...pages].sort(inOrder))) return;
-    this.fail(`the checkpoint of group ${replica.group} at ${at.index} on node ${replica.node.id} is not the state it was cut from`);
+    this.fail(
+      `the checkpoint of group ${replica.group} at ${at.index} on node ${replica.node.id} is not the state it was cut from`,
+    );
   }
 
   override onInstall(replica: SimReplica): void {

@@ -62,21 +62,19 @@ export class Consumer {
     this.#reconnectLater();
   }
 
+  /** Tries until it has a subscription: a node that takes the request may be gone before it looks at it. */
   #reconnectLater(): void {
     this.#workload.cluster.world.after(this.#random.next() * RECONNECT_MS_MAX, () => {
       if (this.#subscription !== undefined) return;
       const node = this.#workload.pickNode(this.#random);
-      if (node === undefined) this.#reconnectLater();
-      else node.enter(() => this.#connect(node));
+      node?.enter(() => this.#connect(node));
+      this.#reconnectLater();
     });
   }
 
   #connect(node: SimNode): void {
     const { gateway } = node;
-    if (gateway === undefined || this.#subscription !== undefined) {
-      this.#reconnectLater();
-      return;
-    }
+    if (gateway === undefined || this.#subscription !== undefined) return;
     const client = gateway.client(this.#workload.groupOf(this.queue));
     const prefetch = this.#random.integer(1, this.#workload.swarm.prefetchMax);
     const subscription: Subscription = {
@@ -94,9 +92,14 @@ export class Consumer {
     this.#subscription = subscription;
     this.#workload.introduce(client, this.queue);
     const credit = { prefetch, deliverThrough: prefetch, bytesThrough: BYTES_UNLIMITED };
-    client.consume(subscription.id, { queue: this.queue, tag: 'simulated', exclusive: false, ...credit }, subscription, outcome => {
-      if (outcome !== undefined) this.#cancelled(subscription);
-    });
+    client.consume(
+      subscription.id,
+      { queue: this.queue, tag: 'simulated', exclusive: false, ...credit },
+      subscription,
+      outcome => {
+        if (outcome !== undefined) this.#cancelled(subscription);
+      },
+    );
   }
 
   #cancelled(subscription: Subscription): void {

@@ -97,7 +97,8 @@ export class Workload {
     for (const group of this.cluster.groups) {
       const overview = this.cluster.leaderOf(group)?.machine.overview();
       for (const { id, ready, unacked } of overview?.queues ?? []) {
-        if (ready + unacked > 0) return `queue ${id} has ${ready} messages ready and ${unacked} delivered and not settled`;
+        if (ready + unacked > 0)
+          return `queue ${id} has ${ready} messages ready and ${unacked} delivered and not settled`;
       }
     }
     return undefined;
