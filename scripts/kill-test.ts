@@ -90,8 +90,7 @@ async function judge({ history }: LoadedQueue): Promise<Criterion[]> {
     none('redelivered although settled', counts['settled-again']),
     note('leader deaths seen by survivors', confirms.count),
     ...gapCriteria('confirms', confirms),
-    ...(deliveries.count === 0 ? [] : [note('gap in deliveries, median ms', deliveries.medianMs)]),
-    ...(deliveries.count === 0 ? [] : [note('gap in deliveries, max ms', deliveries.maxMs)]),
+    ...gapCriteria('deliveries', deliveries),
     ...(followers.count === 0 ? [] : [note('gap when a follower dies, max ms', followers.maxMs)]),
   ];
   if (criteria.some(({ holds }) => !holds)) await leaveHistory(history);

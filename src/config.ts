@@ -32,11 +32,25 @@ export const LIMITS = {
   peerQueueBytesMax: 8 * 1024 * 1024,
   /** Bodies of a node's exclusive and non-durable queues in memory; the oldest beyond it go to a file (R4). */
   volatileBytesMax: 64 * 1024 * 1024,
-  /** A group is checkpointed after so many entries. */
+  /** A group is checkpointed after so many entries, or bytes of them. */
   checkpointEntries: 10_000,
+  checkpointBytes: 32 * 1024 * 1024,
   checkpointSliceBytes: 512 * 1024,
-  /** Applied entries that stay in the log behind a checkpoint for followers that restart (R13). */
-  trailingEntries: 2_000,
+  /** Applied entries of a group that stay in the log behind a checkpoint for followers that restart, at most so many bytes (R13). */
+  trailingEntries: 20_000,
+  trailingBytesMax: 32 * 1024 * 1024,
+  /** The same while a follower that answers is still behind. At the bound it gets a snapshot. */
+  catchUpBytesMax: 128 * 1024 * 1024,
+  /** One piece of a snapshot on its way to a follower, and how many of them it takes in ahead (R17). */
+  snapshotChunkBytes: 192 * 1024,
+  snapshotChunksAhead: 4,
+  /** Bytes that a snapshot transfer keeps in the journal, dead ones and of the log behind it; beyond it, it is begun again. */
+  snapshotPinnedBytesMax: 1024 * 1024 * 1024,
+  /** Messages moved out of a mostly dead segment with one sync (R13). */
+  stragglerBatchBytes: 512 * 1024,
+  /** Moved messages compared with the machine in one go, and dead ones remembered until a checkpoint covers their death. */
+  sweepPieceCount: 1_000,
+  sweepDeadMax: 20_000,
   /** Entries applied or replayed in one go before the loop gets a turn (R10). */
   sliceMs: 8,
   messageBytesCeiling: 128 * 1024 * 1024,
@@ -67,6 +81,11 @@ export const TIMING = {
   requestTimeoutMs: 30_000,
   /** A changed group is checkpointed at latest after this. */
   checkpointIdleMs: 60_000,
+  /** How often a node looks at the size of its journal. */
+  cleaningPeriodMs: 200,
+  /** A follower repeats what it asked of a snapshot transfer; a leader gives up one that nobody asks for. */
+  snapshotRepeatMs: 2_000,
+  snapshotIdleMs: 30_000,
 } as const;
 
 export interface Peer {

@@ -44,9 +44,28 @@ export function clusterOptions(config: Config): ClusterOptions {
     },
     checkpoints: {
       entries: LIMITS.checkpointEntries,
+      bytes: LIMITS.checkpointBytes,
       idleMs: TIMING.checkpointIdleMs,
       trailingEntries: LIMITS.trailingEntries,
+      trailingBytesMax: LIMITS.trailingBytesMax,
+      catchUpBytesMax: LIMITS.catchUpBytesMax,
+      offeredBytesMax: LIMITS.snapshotPinnedBytesMax,
       pageBytes: LIMITS.checkpointSliceBytes,
+    },
+    snapshots: {
+      chunkBytes: LIMITS.snapshotChunkBytes,
+      chunksAhead: LIMITS.snapshotChunksAhead,
+      pageBytes: LIMITS.checkpointSliceBytes,
+      pinnedBytesMax: LIMITS.snapshotPinnedBytesMax,
+      repeatMs: TIMING.snapshotRepeatMs,
+      idleMs: TIMING.snapshotIdleMs,
+    },
+    cleaning: {
+      periodMs: TIMING.cleaningPeriodMs,
+      batchBytes: LIMITS.stragglerBatchBytes,
+      pieceCount: LIMITS.sweepPieceCount,
+      deadMax: LIMITS.sweepDeadMax,
+      sliceMs: LIMITS.sliceMs,
     },
     session: {
       client: {

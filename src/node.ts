@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { HoldReason } from './broker/broker.ts';
 import { BrokerFacade } from './broker/broker-facade.ts';
 import { BrokerService } from './broker/broker-service.ts';
@@ -19,8 +18,9 @@ import type { Clock } from './lib/clock.ts';
 import { type Random, SeededRandom } from './lib/random.ts';
 import type { RootLogger } from './logging.ts';
 import { clusterOptions, transportBounds } from './node-options.ts';
+import { checkPublished, decodeProperties, encodeProperties } from './protocols/amqp/properties.ts';
 import { AmqpServer } from './protocols/amqp/server.ts';
-import { adminServiceDefinition, adminServiceImplementation } from './protocols/grpc/admin-service.ts';
+import { GrpcServer } from './protocols/grpc/server.ts';
 import { DiskSpillFile } from './storage/spill-file.ts';
 import { VERSION } from './version.ts';
 
@@ -52,7 +52,7 @@ export class RunningNode {
   readonly #random: Random = new SeededRandom(randomBytes(4).readUInt32BE());
   readonly #broker: BrokerFacade;
   readonly #amqp: AmqpServer;
-  readonly #grpc = new Server();
+  readonly #grpc: GrpcServer;
   #cluster: ClusterNode | undefined;
   #status: StatusCollector | undefined;
   #readyWaiters: (() => void)[] = [];
@@ -99,6 +99,24 @@ export class RunningNode {
       },
       { broker: this.#broker, clock, logger: logger.child({ component: 'amqp' }) },
     );
+    this.#grpc = new GrpcServer(
+      {
+        host: config.listen.host,
+        port: config.listen.grpcPort,
+        limits: { connectionsMax: config.connectionsMax, messageBytesMax: config.messageBytesMax },
+      },
+      {
+        broker: this.#broker,
+        clock,
+        logger: logger.child({ component: 'grpc' }),
+        propertyCodec: {
+          encode: encodeProperties,
+          decode: decodeProperties,
+          findFault: (bytes, user) => checkPublished(bytes, 0, bytes.length, user)?.text,
+        },
+        status: this,
+      },
+    );
   }
 
   /** Resolves when the node's disk and its port for other nodes are there; `ready` tells when it serves clients. */
@@ -132,21 +150,19 @@ export class RunningNode {
   /** The node serves clients from now on: it has a place in the cluster, and its listeners are open. */
   async ready(): Promise<NodePorts> {
     if (!this.#isReady) await new Promise<void>(resolve => this.#readyWaiters.push(resolve));
-    const { amqpPort } = this.#config.listen;
+    const { amqpPort, grpcPort } = this.#config.listen;
+    const amqp = await this.#open('AMQP', 'listen.amqpPort', amqpPort, this.#amqp);
+    const grpc = await this.#open('gRPC', 'listen.grpcPort', grpcPort, this.#grpc);
+    return { amqp, grpc, cluster: this.#clusterPort };
+  }
+
+  async #open(what: string, option: string, port: number, server: { listen(): Promise<number> }): Promise<number> {
     try {
-      const amqp = await this.#amqp.listen();
-      this.#grpc.addService(adminServiceDefinition, adminServiceImplementation(this));
-      await new Promise<void>((resolve, reject) => {
-        const { host, grpcPort } = this.#config.listen;
-        this.#grpc.bindAsync(`${host}:${grpcPort}`, ServerCredentials.createInsecure(), error =>
-          error ? reject(error) : resolve(),
-        );
-      });
-      return { amqp, grpc: this.#config.listen.grpcPort, cluster: this.#clusterPort };
+      return await server.listen();
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       const reason = code === 'EADDRINUSE' ? 'is in use' : `cannot be had (${code})`;
-      this.#deps.fatal(`port ${amqpPort} for AMQP ${reason}: free it, or set listen.amqpPort to another`);
+      this.#deps.fatal(`port ${port} for ${what} ${reason}: free it, or set ${option} to another`);
       throw error;
     }
   }
@@ -157,7 +173,7 @@ export class RunningNode {
 
   async stop(): Promise<void> {
     await this.#amqp.close();
-    this.#grpc.forceShutdown();
+    await this.#grpc.close();
     this.#cluster?.stop();
     await this.#transport.close();
     await this.#store.close();
@@ -257,4 +273,5 @@ function checkFormation(
   return `${where} belongs to a cluster of ${members}, which does not know ${strangers.map(({ name }) => name).join(', ')}`;
 }
 
-const isLoopback = (address: string): boolean => /^(127\.|::1$|::ffff:127\.)/.test(address);
+/** An address with or without port, as adapters know it. */
+const isLoopback = (address: string): boolean => /^(ipv[46]:)?(127\.|\[?::1\b|\[?::ffff:127\.)/.test(address);

@@ -53,7 +53,7 @@ const bannedInPure: readonly { readonly pattern: RegExp; readonly what: string }
   { pattern: /\bprocess\./, what: 'process' },
   { pattern: /\bBuffer\b/, what: 'Buffer' },
   { pattern: /from 'node:/, what: 'node: modules' },
-  { pattern: /\bawait\b|\basync\b|new Promise\b/, what: 'promises' },
+  { pattern: /\bawait\s|\basync\s|new Promise\b/, what: 'promises' },
   { pattern: /\bWeakRef\b|\bFinalizationRegistry\b/, what: 'garbage collection' },
 ];
 

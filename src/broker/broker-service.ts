@@ -75,6 +75,7 @@ export class BrokerService implements Broker {
         listener,
         generateQueueName: () => generatedQueueName(this.#deps.randomBytes()),
         nodeHold: () => this.#hold,
+        leaseEnded: () => this.hold({ kind: 'no-routing-lease' }),
         waiting: waiting => this.#waiting.add(waiting),
         closed: closed => {
           this.#connections.delete(closed);

@@ -24,6 +24,8 @@ export interface ConnectionDependencies {
   readonly generateQueueName: () => string;
   /** Why publishes on this node are held at the moment. */
   readonly nodeHold: () => HoldReason | undefined;
+  /** Publishes of all connections are to be held at once. */
+  readonly leaseEnded: () => void;
   /** This connection waits for room in some home's stream. */
   readonly waiting: (connection: Connection) => void;
   readonly closed: (connection: Connection) => void;
@@ -47,6 +49,8 @@ export class Connection implements BrokerConnection {
   /** Consumers with deliveries since the last mark. */
   #touched = new Set<Consumer>();
   #marks: Mark[] = [];
+  /** An exclusive queue was declared, or may be. */
+  #mayOwnQueues = false;
   #isClosed = false;
 
   constructor(options: ConnectionOptions, deps: ConnectionDependencies) {
@@ -62,7 +66,11 @@ export class Connection implements BrokerConnection {
     return this.#options.request;
   }
   get mayPublish(): boolean {
-    return this.#hold === undefined;
+    if (this.#hold !== undefined) return false;
+    if (this.#deps.gateway.mayRoute()) return true;
+    // The event loop has stood still since the lease ended, and nobody has looked yet.
+    this.#deps.leaseEnded();
+    return false;
   }
 
   openSession(listener: SessionListener): BrokerSession {
@@ -78,6 +86,9 @@ export class Connection implements BrokerConnection {
         delivered: consumer => {
           this.#delivered++;
           this.#touched.add(consumer);
+        },
+        exclusiveDeclared: () => {
+          this.#mayOwnQueues = true;
         },
         closed: closed => this.#sessions.delete(closed),
       },
@@ -128,9 +139,8 @@ export class Connection implements BrokerConnection {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await Promise.all([...this.#sessions].map(session => session.close()));
-    const { gateway } = this.#deps;
-    const isExclusiveOwner = gateway.topology.queuesOf(this.owner, this.owner.connection).length > 0;
-    if (isExclusiveOwner) await gateway.connectionClosed(this.owner);
+    // Whether or not this node has heard of them yet: nobody else would end them.
+    if (this.#mayOwnQueues) await this.#deps.gateway.connectionClosed(this.owner);
     this.#deps.closed(this);
   }
 

@@ -28,6 +28,8 @@ export interface ConsumerListener {
     more: readonly Uint8Array[],
   ): void;
   cancelled(consumer: Consumer): void;
+  /** Nothing is left to settle of a consumer that its client has cancelled. */
+  finished(consumer: Consumer): void;
 }
 
 const SETTLEMENTS = { settle: Settlement.settle, return: Settlement.return, discard: Settlement.discard } as const;
@@ -40,6 +42,8 @@ export class Consumer implements ConsumerReceiver {
   readonly #options: ConsumerOptions;
   readonly #stream: HomeStream;
   readonly #listener: ConsumerListener;
+  /** Of the session's prefetch; 0 is unlimited. */
+  #share = 0;
   #prefetch: number;
   #delivered = 0;
   #deliveredBytes = 0;
@@ -54,7 +58,7 @@ export class Consumer implements ConsumerReceiver {
     this.#options = options;
     this.#stream = stream;
     this.#listener = listener;
-    this.#prefetch = options.autoAck ? 0 : options.prefetch;
+    this.#prefetch = options.prefetch;
     this.#deliverThrough = options.ahead.messagesMax;
     this.#bytesThrough = options.ahead.bytesMax;
   }
@@ -75,7 +79,7 @@ export class Consumer implements ConsumerReceiver {
     return this.#deliveredBytes;
   }
   get credit(): { readonly prefetch: number; readonly deliverThrough: number; readonly bytesThrough: number } {
-    return { prefetch: this.#prefetch, deliverThrough: this.#deliverThrough, bytesThrough: this.#bytesThrough };
+    return { prefetch: this.#limit, deliverThrough: this.#deliverThrough, bytesThrough: this.#bytesThrough };
   }
   /** Cancelled by its client, and nothing is left to settle: the shard may forget it. */
   get isFinished(): boolean {
@@ -83,6 +87,11 @@ export class Consumer implements ConsumerReceiver {
   }
 
   deliver(number: number, deliveryCount: number, content: Uint8Array, more: readonly Uint8Array[]): void {
+    if (this.#cancelled) {
+      // The answer to its cancellation overtook the delivery: the client is to see nothing more.
+      this.#stream.settle(this.id, Settlement.return, [number, number]);
+      return;
+    }
     this.#delivered = number;
     this.#deliveredBytes += content.length;
     for (const part of more) this.#deliveredBytes += part.length;
@@ -111,14 +120,33 @@ export class Consumer implements ConsumerReceiver {
   }
 
   setPrefetch(prefetch: number): void {
-    if (this.#options.autoAck || this.#prefetch === prefetch) return;
+    const before = this.#limit;
     this.#prefetch = prefetch;
-    this.#stream.credit(this.id, this.credit);
+    this.#limitChanged(before);
+  }
+
+  /** What the consumer gets of the session's prefetch; its own one goes on to hold beside it. */
+  setShare(share: number): void {
+    const before = this.#limit;
+    this.#share = share;
+    this.#limitChanged(before);
+  }
+
+  /** Unsettled messages at most, by both limits; 0 is unlimited. Automatic acknowledgement leaves nothing unsettled. */
+  get #limit(): number {
+    if (this.#options.autoAck) return 0;
+    if (this.#share === 0 || this.#prefetch === 0) return this.#share + this.#prefetch;
+    return Math.min(this.#share, this.#prefetch);
+  }
+
+  #limitChanged(before: number): void {
+    if (this.#limit !== before) this.#stream.credit(this.id, this.credit);
   }
 
   settle(first: number, last: number, how: SettleHow): void {
     this.#outstanding -= last - first + 1;
     this.#stream.settle(this.id, SETTLEMENTS[how], [first, last]);
+    if (this.isFinished) this.#listener.finished(this);
   }
 
   /** Resolves when the shard hands out nothing more to this consumer. */

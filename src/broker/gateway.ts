@@ -63,6 +63,8 @@ export interface ClusterGateway {
   readonly self: NodeStart;
   /** Undefined: the home is gone with its node; its queues are about to leave the topology. */
   stream(home: QueueHome): HomeStream | undefined;
+  /** Whether this node may route by the topology that it knows, at this very moment (R2). */
+  mayRoute(): boolean;
   nextConsumerId(): ConsumerId;
   nextConnectionNumber(): number;
 
@@ -78,6 +80,6 @@ export interface ClusterGateway {
   unbind(request: BindRequest): Promise<Result<void>>;
   /** The shard has decided that the queue is gone (R3). */
   removeQueue(queue: QueueId): Promise<Result<void>>;
-  /** Removes the connection's exclusive queues. */
+  /** Removes the connection's exclusive queues; repeated until it has happened or the node's incarnation has ended. */
   connectionClosed(owner: ConnectionOwner): Promise<Result<void>>;
 }

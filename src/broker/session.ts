@@ -37,11 +37,14 @@ export interface SessionDependencies {
   readonly generateQueueName: () => string;
   /** A delivery was handed over: the connection counts it for its marks. */
   readonly delivered: (consumer: Consumer) => void;
+  /** The connection may own queues from now on, which end with it. */
+  readonly exclusiveDeclared: () => void;
   readonly closed: (session: Session) => void;
 }
 
 /** A message taken with `get`: which pseudo consumer of which home holds it, under which number. */
 interface Got {
+  readonly handle: ConsumerHandle;
   readonly stream: HomeStream;
   readonly consumer: ConsumerId;
   readonly number: number;
@@ -61,6 +64,8 @@ export class Session implements BrokerSession, ConsumerListener {
   /** Pseudo consumers for `get`, by queue. */
   readonly #getters = new Map<QueueRecord, ConsumerId>();
   readonly #got = new Map<number, Got>();
+  /** Not answered yet: the connection must not end before it is known which exclusive queues are its own. */
+  readonly #declaring = new Set<Promise<unknown>>();
   #lastGot = 0;
   #prefetchOfConsumers = 0;
   #prefetchOfSession = 0;
@@ -94,14 +99,18 @@ export class Session implements BrokerSession, ConsumerListener {
       const found = this.#queue(request.name);
       return found.ok ? this.#count(found.value) : found;
     }
+    if (request.exclusive) this.#deps.exclusiveDeclared();
     const serverNamed = request.name === '';
-    const declared = await this.#deps.gateway.declareQueue({
+    const declaring = this.#deps.gateway.declareQueue({
       ...request,
       name: serverNamed ? this.#deps.generateQueueName() : request.name,
       serverNamed,
       vhost: this.#options.vhost,
       owner: this.#options.owner,
     });
+    this.#declaring.add(declaring);
+    const declared = await declaring;
+    this.#declaring.delete(declaring);
     if (!declared.ok) return declared;
     const { queue, created } = declared.value;
     if (created) return { ok: true, value: { name: queue.name, messageCount: 0, consumerCount: 0 } };
@@ -211,19 +220,18 @@ export class Session implements BrokerSession, ConsumerListener {
 
   /** A prefetch for the whole session is divided evenly among its consumers, at least one each. */
   #sharePrefetch(): void {
-    if (this.#prefetchOfSession === 0) return;
-    const share = Math.max(1, Math.floor(this.#prefetchOfSession / this.#consumers.size));
-    for (const consumer of this.#consumers.values()) consumer.setPrefetch(share);
+    const whole = this.#prefetchOfSession;
+    const share = whole === 0 ? 0 : Math.max(1, Math.floor(whole / this.#consumers.size));
+    for (const consumer of this.#consumers.values()) consumer.setShare(share);
   }
 
   settle(handle: ConsumerHandle, first: number, last: number, how: SettleHow): void {
     const consumer = this.#consumers.get(handle) ?? this.#lingering.get(handle);
     if (consumer === undefined) {
-      this.#settleGot(first, last, how);
+      this.#settleGot(handle, first, last, how);
       return;
     }
     consumer.settle(first, last, how);
-    if (consumer.isFinished && this.#lingering.delete(handle)) void consumer.release();
   }
 
   deliver(
@@ -244,6 +252,10 @@ export class Session implements BrokerSession, ConsumerListener {
     if (this.#consumers.get(consumer.handle) !== consumer) return;
     this.#consumers.delete(consumer.handle);
     if (!this.#isClosed) this.#deps.listener.consumerCancelled(consumer.handle);
+  }
+
+  finished(consumer: Consumer): void {
+    if (this.#lingering.delete(consumer.handle)) void consumer.release();
   }
 
   // ---- Getting one message ----
@@ -267,7 +279,9 @@ export class Session implements BrokerSession, ConsumerListener {
     if (taken.outcome?.kind === 'empty') return { ok: true, value: { empty: true } };
     if (taken.outcome?.kind !== 'message' || taken.content === undefined) return this.#gone(queue, taken.outcome);
     const number = ++this.#lastGot;
-    if (!request.autoAck) this.#got.set(number, { stream, consumer: id, number: taken.outcome.number });
+    if (!request.autoAck) {
+      this.#got.set(number, { handle: request.consumer, stream, consumer: id, number: taken.outcome.number });
+    }
     const { deliveryCount, readyLeft } = taken.outcome;
     const delivery: Delivery = {
       consumer: request.consumer,
@@ -280,10 +294,10 @@ export class Session implements BrokerSession, ConsumerListener {
     return { ok: true, value: { empty: false, delivery, messagesLeft: readyLeft } };
   }
 
-  #settleGot(first: number, last: number, how: SettleHow): void {
+  #settleGot(handle: ConsumerHandle, first: number, last: number, how: SettleHow): void {
     for (let number = first; number <= last; number++) {
       const got = this.#got.get(number);
-      if (got === undefined) continue;
+      if (got?.handle !== handle) continue;
       this.#got.delete(number);
       got.stream.settle(got.consumer, SETTLEMENTS[how], [got.number, got.number]);
     }
@@ -304,7 +318,7 @@ export class Session implements BrokerSession, ConsumerListener {
     this.#getters.clear();
     this.#got.clear();
     this.#deps.closed(this);
-    await Promise.all(releases);
+    await Promise.all([...releases, ...this.#declaring]);
   }
 
   // ---- Inside ----

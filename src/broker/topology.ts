@@ -52,7 +52,15 @@ const PREDECLARED: readonly (readonly [name: string, type: string])[] = [
 /** What everybody but the machine of group 0 may do with a topology. */
 export type TopologyView = Omit<
   Topology,
-  'declareVhost' | 'declareExchange' | 'deleteExchange' | 'declareQueue' | 'removeQueue' | 'bind' | 'unbind' | 'restore'
+  | 'declareVhost'
+  | 'declareExchange'
+  | 'deleteExchange'
+  | 'declareQueue'
+  | 'removeQueue'
+  | 'bind'
+  | 'unbind'
+  | 'restore'
+  | 'clear'
 >;
 
 const DONE: Result<void> = { ok: true, value: undefined };
@@ -66,7 +74,7 @@ export class Topology {
   readonly #vhosts = new Map<string, Map<string, Exchange>>();
   readonly #exchangesById = new Map<number, Exchange>();
   readonly #bindingsById = new Map<number, BindingRecord>();
-  readonly #queues = new QueueDirectory();
+  #queues = new QueueDirectory();
   #counters: TopologyCounters = { nextQueue: queueId(1), nextExchange: 1, nextBinding: 1 };
 
   constructor(observer: TopologyObserver) {
@@ -302,8 +310,17 @@ export class Topology {
     return DONE;
   }
 
-  // ---- Restoring from a checkpoint: in this order, each list ascending by id ----
+  // ---- Restoring from a checkpoint or snapshot ----
 
+  /** Forgets everything, so that another state can be restored. */
+  clear(): void {
+    this.#vhosts.clear();
+    this.#exchangesById.clear();
+    this.#bindingsById.clear();
+    this.#queues = new QueueDirectory();
+  }
+
+  /** Each list ascending by id. */
   restore(state: {
     readonly vhosts: readonly string[];
     readonly exchanges: readonly ExchangeRecord[];

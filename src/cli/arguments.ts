@@ -17,6 +17,8 @@ export function parseFlags(command: string, given: readonly string[], specs: rea
     const spec = specs.find(({ name }) => flag === `--${name}`);
     if (spec === undefined)
       return { ok: false, error: `warren ${command} does not know ${given[i]}; it knows ${known}` };
+    if (!spec.takesValue && inline !== undefined)
+      return { ok: false, error: `warren ${command}: ${flag} takes no value` };
     const value = spec.takesValue ? (inline ?? given[++i]) : (inline ?? '');
     if (value === undefined) return { ok: false, error: `warren ${command}: ${flag} needs a value` };
     values.set(spec.name, value);

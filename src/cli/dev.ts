@@ -173,8 +173,8 @@ ${rows.join('\n')}
 
 Any AMQP 0-9-1 client can talk to any node as guest/guest. A first message:
 
-  node examples/amqp-publisher.mjs amqp://127.0.0.1:${port(PORTS.amqp, 0)}
-  node examples/amqp-consumer.mjs amqp://127.0.0.1:${port(PORTS.amqp, 1)}
+  npm run example:publish -- amqp://127.0.0.1:${port(PORTS.amqp, 0)}
+  npm run example:consume -- amqp://127.0.0.1:${port(PORTS.amqp, 1)}
 
 What runs where:  npx warren status${flag}
 Stop with Ctrl-C.

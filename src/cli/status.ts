@@ -49,7 +49,7 @@ function ask(address: string, user: string): Promise<GetStatusResponse | string>
     const client = new Client(address, credentials.createInsecure(), { 'grpc.enable_http_proxy': 0 });
     const metadata = new Metadata();
     metadata.set('authorization', `Basic ${Buffer.from(user).toString('base64')}`);
-    const method = adminServiceDefinition['getStatus']!;
+    const method = Object.values(adminServiceDefinition)[0]!;
     client.makeUnaryRequest<object, GetStatusResponse>(
       method.path,
       method.requestSerialize,

@@ -12,8 +12,10 @@ import type { NodeSession } from './node-session.ts';
 import type { Peers } from './peers.ts';
 import { decodeRaftMessage } from './raft-wire.ts';
 import { RemoteShardLink } from './remote-shard.ts';
+import type { Replicas } from './replicas.ts';
 import { decodeAnswers, decodeAttach, decodeAttached, decodeConsumerCancelled, decodeRefused } from './shard-frames.ts';
 import type { ShardLeader } from './shard-leader.ts';
+import { decodeChunk, decodeRequest } from './snapshot-codec.ts';
 import type { PeerLink } from './transport.ts';
 
 export interface ClusterDispatchOptions {
@@ -29,6 +31,7 @@ export interface ClusterDispatchDependencies {
   /** The shard or volatile home that this node leads, or might. */
   readonly leaderOf: (home: QueueHome) => ShardLeader | undefined;
   readonly news: (node: NodeId, wallMs: number, isShortOfSpace: boolean) => void;
+  readonly snapshots: Pick<Replicas, 'snapshotRequested' | 'snapshotReceived'>;
   readonly status: (node: NodeId, kind: FrameKind, payload: Uint8Array) => void;
   readonly logger: Logger;
 }
@@ -82,6 +85,9 @@ export class ClusterDispatch {
         if (!metadata().leader.request(payload.slice()))
           peers.send(from, 'clients', FrameKind.metadataNotLeader, 0, EMPTY);
         return;
+      case FrameKind.metadataNotLeader:
+        session()?.metadata.turnedAway();
+        return;
       case FrameKind.metadataReply: {
         const { incarnation: started, number, reply } = decodeMetadataReply(payload);
         if (session()?.self.incarnation === started) session()?.metadata.replied(number, reply);
@@ -90,6 +96,12 @@ export class ClusterDispatch {
       case FrameKind.attach:
       case FrameKind.batch:
         this.#toLeader(from, link, kind, group, payload);
+        return;
+      case FrameKind.snapshotRequest:
+        this.#deps.snapshots.snapshotRequested(from, groupId(group), decodeRequest(payload));
+        return;
+      case FrameKind.snapshotChunk:
+        this.#deps.snapshots.snapshotReceived(from, groupId(group), decodeChunk(payload));
         return;
       case FrameKind.statusRequest:
       case FrameKind.statusReply:
@@ -111,16 +123,19 @@ export class ClusterDispatch {
       leader.attach(decodeAttach(from, payload), shardLink);
       return;
     }
-    const check = checkBatch(payload);
-    if (check.ok && check.header.node === from && leader?.batch(from, payload.slice())) return;
-    if (!check.ok) this.#deps.logger.warn({ peer: link.peer.nodeName, problem: check.problem }, 'refused a batch');
+    if (leader !== undefined) {
+      const check = checkBatch(payload);
+      if (check.ok && check.header.node === from && leader.batch(from, payload.slice())) return;
+      if (!check.ok) this.#deps.logger.warn({ peer: link.peer.nodeName, problem: check.problem }, 'refused a batch');
+    }
     this.#deps.peers.send(from, 'clients', FrameKind.notLeader, group, EMPTY);
   }
 
   #toClient(from: NodeId, kind: number, group: number, payload: Uint8Array): void {
     const { session, peers } = this.#deps;
     const client = session()?.client(homeOfGroup(groupId(group), from));
-    if (client === undefined) return;
+    // Of a leader that this node follows no more, or not yet, nothing is taken: attaching has all of it repeated.
+    if (client === undefined || !peers.isLeader(from, groupId(group), client.leader)) return;
     switch (kind) {
       case FrameKind.attached:
         decodeAttached(payload, client);
@@ -141,7 +156,7 @@ export class ClusterDispatch {
         decodeRefused(this.#options.self, payload, client);
         return;
       case FrameKind.notLeader:
-        client.detach();
+        client.turnedAway();
     }
   }
 }

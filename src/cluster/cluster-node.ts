@@ -75,6 +75,12 @@ export class ClusterNode {
   #session: NodeSession | undefined;
   #token: string;
   #registeredMs = Number.NEGATIVE_INFINITY;
+  /** What the others heard last: at full speed the next regular news may come too late. */
+  #toldShortOfSpace = false;
+  /** When the present token was sent first: the incarnation's lease counts from no later moment. */
+  #firstRegisteredMs: number | undefined;
+  /** Queues whose names are being removed: told of the index at which it happened. */
+  readonly #removals = new Map<QueueId, (index: number) => void>();
   #timers: (() => void)[] = [];
 
   constructor(options: ClusterOptions, formation: Formation, self: NodeId, deps: ClusterNodeDependencies) {
@@ -100,6 +106,7 @@ export class ClusterNode {
         leaderOf: home => this.#leaderHere(home),
         news: (node, wallMs, isShortOfSpace) =>
           this.#news.set(node, { wallMs, isShortOfSpace, heardMs: deps.clock.monotonicMs() }),
+        snapshots: this.replicas,
         status: (node, kind, payload) => deps.listener.statusReceived(node, kind, payload),
         logger: deps.logger,
       },
@@ -134,6 +141,7 @@ export class ClusterNode {
   stop(): void {
     for (const cancel of this.#timers) cancel();
     this.#timers = [];
+    this.replicas.stop();
     this.host.stop();
   }
 
@@ -181,15 +189,18 @@ export class ClusterNode {
   #tick(): void {
     this.host.tick();
     this.replicas.metadata.leader.tick();
+    this.replicas.tick();
     this.#session?.tick();
+    for (const { leader } of this.replicas.shards()) leader.review();
+    this.#volatile?.leader.review();
     this.#balance.tick(this.#deps.clock.monotonicMs());
     if (this.#session === undefined) this.#register();
+    if (this.#deps.store.isShortOfSpace !== this.#toldShortOfSpace) this.#tellNews();
     this.#deps.listener.reviewed();
   }
 
   #renew(): void {
-    const news = encodeNews(this.#deps.clock.wallMs(), this.#deps.store.isShortOfSpace);
-    for (const node of this.peers.nodes()) this.peers.send(node, 'control', FrameKind.news, 0, news);
+    this.#tellNews();
     if (this.#session === undefined) return;
     const { driver, leader } = this.replicas.metadata;
     const renewal: Renewal = {
@@ -201,6 +212,12 @@ export class ClusterNode {
     else if (driver.leader !== undefined) {
       this.peers.send(driver.leader, 'control', FrameKind.leaseRenewal, 0, encodeRenewal(renewal));
     }
+  }
+
+  #tellNews(): void {
+    this.#toldShortOfSpace = this.#deps.store.isShortOfSpace;
+    const news = encodeNews(this.#deps.clock.wallMs(), this.#toldShortOfSpace);
+    for (const node of this.peers.nodes()) this.peers.send(node, 'control', FrameKind.news, 0, news);
   }
 
   // ---- The incarnation ----
@@ -217,9 +234,17 @@ export class ClusterNode {
     const nowMs = this.#deps.clock.monotonicMs();
     if (member === undefined || nowMs - this.#registeredMs < this.#options.registerRepeatMs) return;
     // A start that was fenced before it began needs another name.
-    if (started !== undefined) this.#token = this.#deps.newToken();
+    if (started !== undefined) this.#renewToken();
     const command = registerStart({ node: this.self, directoryId: this.#deps.store.directoryId, token: this.#token });
-    if (this.#sendMetadata(encodeRequest({ id: undefined, command }))) this.#registeredMs = nowMs;
+    if (this.#sendMetadata(encodeRequest({ id: undefined, command }))) {
+      this.#registeredMs = nowMs;
+      this.#firstRegisteredMs ??= nowMs;
+    }
+  }
+
+  #renewToken(): void {
+    this.#token = this.#deps.newToken();
+    this.#firstRegisteredMs = undefined;
   }
 
   #begin(self: { node: NodeId; incarnation: NonNullable<NodeSession>['self']['incarnation'] }): void {
@@ -237,7 +262,7 @@ export class ClusterNode {
       wake: shard => this.host.wakeClient(shard),
     });
     const session = new NodeSession(
-      { ...this.#options.session, self, startedMs: this.#registeredMs },
+      { ...this.#options.session, self, startedMs: this.#firstRegisteredMs ?? clock.monotonicMs() },
       {
         topology: this.replicas.metadata.machine.topology,
         topologyIndex: () => this.replicas.metadata.driver.applied.index,
@@ -251,7 +276,7 @@ export class ClusterNode {
           this.#session = undefined;
           this.#volatile = undefined;
           this.#localLeaders.clear();
-          this.#token = this.#deps.newToken();
+          this.#renewToken();
           this.#registeredMs = Number.NEGATIVE_INFINITY;
           logger.warn({ incarnation: self.incarnation }, reason);
           listener.sessionEnded(reason);
@@ -323,8 +348,10 @@ export class ClusterNode {
 
   #metadataApplied(index: number, effects: MetadataEffects): void {
     if (effects.shardsChanged) void this.replicas.openShards();
+    for (const change of effects.changes) {
+      if (change.kind === 'queue-removed') this.#removals.get(change.queue.id)?.(index);
+    }
     if (effects.fenced.length > 0) for (const { leader } of this.replicas.shards()) leader.review();
-    this.#volatile?.leader.review();
     const session = this.#session;
     if (session === undefined) return;
     if (effects.changes.length > 0 || effects.membersChanged) session.topologyChanged(effects.changes);
@@ -356,13 +383,20 @@ export class ClusterNode {
     return members.all().map(({ id }) => ({ node: id, through: members.fencedThrough(id) }));
   }
 
-  /** Group 0 answers when every node that may route has applied the removal, this one among them. */
+  /**
+   * Group 0 answers when every node that may route has applied the removal. The index returned is at or behind the removal,
+   * and not behind what was answered with it: a node that may route is never told that it knows too little (R2, R3).
+   */
   async #removeName(queue: QueueId): Promise<number> {
-    const result = await this.#session?.removeQueue(queue);
     const { machine, driver } = this.replicas.metadata;
-    if (!result?.ok || machine.topology.queueById(queue) !== undefined)
-      throw new Error(`queue ${queue} still has its name`);
-    return driver.applied.index;
+    let removedAt = machine.topology.queueById(queue) === undefined ? driver.applied.index : undefined;
+    this.#removals.set(queue, index => {
+      removedAt = index;
+    });
+    const result = await this.#session?.removeQueue(queue);
+    this.#removals.delete(queue);
+    if (!result?.ok || removedAt === undefined) throw new Error(`queue ${queue} still has its name`);
+    return removedAt;
   }
 
   #wallClocks(voters: readonly NodeId[]): number[] {
@@ -385,6 +419,8 @@ export class ClusterNode {
         factory: this.#options.factory,
         metadata: this.#options.metadata,
         checkpoints: this.#options.checkpoints,
+        snapshots: this.#options.snapshots,
+        cleaning: this.#options.cleaning,
         bodyCacheBytesMax: this.#options.bodyCacheBytesMax,
       },
       {
@@ -395,6 +431,13 @@ export class ClusterNode {
         monotonicMs: () => clock.monotonicMs(),
         wallClocksMs: voters => this.#wallClocks(voters),
         send: (message, group) => this.peers.sendRaft(message, group),
+        sendSnapshot: (to, kind, group, payload) => void this.peers.send(to, 'log', kind, group, payload),
+        pause: delayMs =>
+          new Promise(resolve => {
+            if (delayMs > 0) clock.after(delayMs, resolve);
+            else this.#deps.defer(resolve);
+          }),
+        nextTurn: () => new Promise(resolve => this.#deps.defer(resolve)),
         metadata: {
           applied: (index, effects) => this.#metadataApplied(index, effects),
           grant: (renewal, grant) => this.#granted(renewal, grant),

@@ -2,6 +2,7 @@ import type { CheckpointerOptions } from './checkpointer.ts';
 import type { GroupFactoryOptions } from './group-factory.ts';
 import type { MetadataGroupOptions } from './metadata-group.ts';
 import type { NodeSessionOptions } from './node-session.ts';
+import type { ReplicasOptions, SnapshotOptions } from './replicas.ts';
 import type { VolatileShardOptions } from './volatile-shard.ts';
 
 /** Everything of `config.ts` that concerns the cluster layer. Times in milliseconds. */
@@ -9,6 +10,8 @@ export interface ClusterOptions {
   readonly factory: GroupFactoryOptions;
   readonly metadata: Omit<MetadataGroupOptions, 'formation'>;
   readonly checkpoints: CheckpointerOptions;
+  readonly snapshots: SnapshotOptions;
+  readonly cleaning: ReplicasOptions['cleaning'];
   readonly session: Omit<NodeSessionOptions, 'self' | 'startedMs'>;
   readonly volatile: VolatileShardOptions;
   readonly bodyCacheBytesMax: number;

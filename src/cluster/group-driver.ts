@@ -54,8 +54,12 @@ export class GroupDriver<Effects> {
   readonly #machine: StateMachine<Effects> & Checkpointable;
   readonly #deps: GroupDriverDependencies<Effects>;
   #applied: EntryId;
+  /** Payload bytes applied in this life. */
+  #appliedBytes = 0;
   #reading = false;
   #stopped = false;
+  /** From the beginning of the switch to a snapshot until it is durable nothing is stepped, taken or applied. */
+  #isSwitching = false;
   #lastRole: SoftState;
   /** Term in which `serving` was announced. */
   #servingTerm = 0;
@@ -81,6 +85,9 @@ export class GroupDriver<Effects> {
   get applied(): EntryId {
     return this.#applied;
   }
+  get appliedBytes(): number {
+    return this.#appliedBytes;
+  }
   get leader(): NodeId | undefined {
     return this.#lastRole.leader;
   }
@@ -90,11 +97,13 @@ export class GroupDriver<Effects> {
   }
 
   step(message: RaftMessage): void {
+    if (this.#isSwitching || this.#stopped) return;
     this.#raft.step(message);
     this.#deps.wake();
   }
 
   tick(): void {
+    if (this.#isSwitching || this.#stopped) return;
     this.#raft.tick();
     this.#deps.wake();
   }
@@ -111,6 +120,31 @@ export class GroupDriver<Effects> {
     this.#stopped = true;
   }
 
+  /**
+   * Switches to a snapshot whose pages and bodies are durable under this generation: one record of the journal, then
+   * `replaceMachine`, and the group goes on from the snapshot (R17). False: it is not to be installed any more.
+   */
+  switchTo(snapshot: SnapshotMeta, generation: number, replaceMachine: () => void): boolean {
+    if (this.#stopped || this.#isSwitching || this.#raft.installing?.snapshot !== snapshot) return false;
+    this.#isSwitching = true;
+    const base = { ...snapshot, generation };
+    this.#deps.journal.append({ group: this.group, hardState: undefined, entries: [], base }, () => {
+      if (this.#stopped) return;
+      replaceMachine();
+      this.#isSwitching = false;
+      this.installed(snapshot);
+    });
+    this.#deps.wake();
+    return true;
+  }
+
+  /** The transfer could not be finished; the leader begins again. */
+  snapshotFailed(): void {
+    if (this.#stopped) return;
+    this.#raft.snapshotFailed();
+    this.#deps.wake();
+  }
+
   /** A snapshot was installed: machine and log now begin at `snapshot`. */
   installed(snapshot: SnapshotMeta): void {
     this.#applied = snapshot.last;
@@ -120,7 +154,7 @@ export class GroupDriver<Effects> {
 
   /** One turn. Called by the host; cheap when there is nothing to do. */
   process(): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#isSwitching) return;
     this.#propose();
     for (let ready = this.#raft.takeReady(); ready !== undefined; ready = this.#raft.takeReady()) this.#carryOut(ready);
     this.#apply();
@@ -134,10 +168,16 @@ export class GroupDriver<Effects> {
       proposals.clear();
       return;
     }
-    while (!proposals.isEmpty && this.#raft.lastId.index - this.#raft.commit < this.#options.inflightEntriesMax) {
+    while (!proposals.isEmpty && this.#mayPropose) {
       const result = this.#raft.propose(proposals.takeEntry(this.#deps.entryTimeMs()));
-      if (!result.proposed) break;
+      assert(result.proposed, 'a proposal was refused that would have been taken');
     }
+  }
+
+  /** During a leadership transfer proposals wait: this replica may go on leading, and nobody would repeat them. */
+  get #mayPropose(): boolean {
+    const { acceptsProposals, lastId, commit } = this.#raft;
+    return acceptsProposals && lastId.index - commit < this.#options.inflightEntriesMax;
   }
 
   #carryOut(ready: Ready): void {
@@ -208,7 +248,7 @@ export class GroupDriver<Effects> {
     this.#reading = true;
     this.#deps.journal.readEntries(this.group, from, this.#raft.commit, this.#options.applyBytesMax, entries => {
       this.#reading = false;
-      if (this.#stopped) return;
+      if (this.#stopped || this.#isSwitching) return;
       if (this.#applied.index + 1 === from) this.#applyEntries(entries);
       this.#deps.wake();
     });
@@ -216,6 +256,7 @@ export class GroupDriver<Effects> {
 
   #applyEntries(entries: readonly Entry[]): void {
     for (const entry of entries) {
+      if (this.#stopped) return;
       assert(
         entry.index === this.#applied.index + 1 && entry.term >= this.#applied.term,
         () =>
@@ -225,6 +266,7 @@ export class GroupDriver<Effects> {
       if (entry.kind === EntryKind.command) {
         const effects = this.#machine.apply(id, entry.payload);
         this.#applied = id;
+        this.#appliedBytes += entry.payload.length;
         this.#deps.listener.applied(id, effects, this.#raft.role === 'leader');
       } else {
         this.#applied = id;

@@ -1,6 +1,7 @@
 import type { GroupId, NodeId } from '../lib/ids.ts';
 import type { Random } from '../lib/random.ts';
 import type { Checkpointable } from '../raft/checkpoint.ts';
+import type { RecoveredGroup } from '../raft/log-store.ts';
 import type { EntryId, Membership, RaftMessage } from '../raft/messages.ts';
 import { Raft, type RaftOptions } from '../raft/raft.ts';
 import type { RecoveredState } from '../raft/ready.ts';
@@ -8,6 +9,7 @@ import type { StateMachine } from '../raft/state-machine.ts';
 import { GroupDriver, type GroupListener } from './group-driver.ts';
 import type { NodeStore } from './node-store.ts';
 import { ProposalBuffer } from './proposal-buffer.ts';
+import { RefilledJournal } from './replica-start.ts';
 
 export interface GroupFactoryOptions {
   readonly raft: Omit<RaftOptions, 'id'>;
@@ -32,6 +34,8 @@ export interface GroupParts<Effects> {
   readonly machine: StateMachine<Effects> & Checkpointable;
   /** The last entry that the machine's restored state covers. */
   readonly restored: EntryId;
+  /** Part of the replica's state is gone: a leader has to fill it (R16). */
+  readonly isLost: boolean;
   readonly listener: GroupListener<Effects>;
   readonly proposals: ProposalBuffer;
   readonly entryTimeMs: () => number;
@@ -60,8 +64,9 @@ export class GroupFactory {
 
   driver<Effects>(parts: GroupParts<Effects>, initial: Membership): GroupDriver<Effects> {
     const { store, random, monotonicMs } = this.#deps;
-    const { group, id, machine, listener, proposals, entryTimeMs, restored } = parts;
-    const state = this.#recoveredState(group, initial, restored);
+    const { group, id, machine, listener, proposals, entryTimeMs, restored, isLost } = parts;
+    const written = isLost ? store.writtenState(group) : undefined;
+    const state = written === undefined ? this.#recoveredState(group, initial, restored) : lostState(written);
     const raft = new Raft({ ...this.#options.raft, id }, state, random.fork(`election:${group}`));
     return new GroupDriver(
       {
@@ -73,7 +78,7 @@ export class GroupFactory {
       {
         raft,
         machine,
-        journal: store.journal,
+        journal: written === undefined ? store.journal : new RefilledJournal(store.journal, written.base),
         proposals,
         listener,
         send: message => this.#deps.send(message, group),
@@ -111,4 +116,17 @@ export class GroupFactory {
       damaged: found.damaged,
     };
   }
+}
+
+/** It keeps its term and vote and begins without a log: the leader sends a snapshot, or everything from the first entry on. */
+function lostState({ hardState, base }: Pick<RecoveredGroup, 'hardState' | 'base'>): RecoveredState {
+  return {
+    hardState: { ...hardState, commit: 0 },
+    base: NOTHING,
+    membership: base.membership,
+    log: [],
+    configurations: [],
+    applied: 0,
+    damaged: true,
+  };
 }

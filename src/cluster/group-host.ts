@@ -45,6 +45,12 @@ export class GroupHost {
     this.wake(group.group);
   }
 
+  remove(group: GroupId): void {
+    const hosted = this.#groups.get(group);
+    this.#groups.delete(group);
+    if (hosted !== undefined) this.#dirty.delete(hosted);
+  }
+
   get(group: GroupId): HostedGroup | undefined {
     return this.#groups.get(group);
   }

@@ -7,7 +7,7 @@ import { LANES, type Lane, type NodeIdentity, type PeerLink, type TransportListe
 export type LaneStream = ClientDuplexStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
 export type LaneStreams = Readonly<Record<Lane, LaneStream>>;
 
-/** Most bytes that may be queued on each lane; more is a mistake of the lane's users, who have bounds of their own. */
+/** Most bytes that may be queued on each lane. Its users have bounds of their own far below: more means a peer that is deaf, and ends the link. */
 export type LaneBounds = Readonly<Record<Lane, number>>;
 
 export interface GrpcLinkOptions {
@@ -66,6 +66,13 @@ export class GrpcLink implements PeerLink {
   flush(): void {
     this.#isDirty = false;
     if (!this.#isOpen) return;
+    const overfull = LANES.find(lane => this.#writers[lane].isOverfull);
+    if (overfull !== undefined) {
+      this.end(
+        `lane ${overfull}: ${this.#writers[overfull].queuedBytes} bytes wait; the other node does not take them`,
+      );
+      return;
+    }
     for (const lane of LANES) this.#writers[lane].flush();
   }
 

@@ -24,12 +24,18 @@ export class LaneWriter {
   #spare: Buffer[] = [];
   #underWay = 0;
   #queuedBytes = 0;
+  #isOverfull = false;
 
   constructor(lane: Lane, queuedBytesMax: number, write: WriteMessage) {
     this.#lane = lane;
     this.#write = write;
     this.#queuedBytesMax = queuedBytesMax;
     this.#buffer = Buffer.allocUnsafeSlow(CAPACITY_MIN);
+  }
+
+  /** More was given than the bound: something was dropped, so the lane is no longer in order and its link must end. */
+  get isOverfull(): boolean {
+    return this.#isOverfull;
   }
 
   get queuedBytes(): number {
@@ -44,12 +50,11 @@ export class LaneWriter {
       bytes <= MESSAGE_BYTES_MAX,
       () => `frame of ${bytes} bytes on lane ${this.#lane}; at most ${MESSAGE_BYTES_MAX}`,
     );
+    if (this.#queuedBytes + bytes > this.#queuedBytesMax) {
+      this.#isOverfull = true;
+      return;
+    }
     this.#queuedBytes += bytes;
-    assert(
-      this.#queuedBytes <= this.#queuedBytesMax,
-      () =>
-        `${this.#queuedBytes} bytes queued on lane ${this.#lane}; its users promise at most ${this.#queuedBytesMax}`,
-    );
     if (this.#length + bytes > MESSAGE_BYTES_MAX) this.#seal();
     this.#reserve(bytes);
     let at = writeFrameHead(this.#buffer, this.#length, kind, group, payloadBytes);

@@ -21,7 +21,7 @@ export interface MetadataClientDependencies {
 interface Pending {
   readonly command: MetadataCommand;
   readonly resolve: (reply: MetadataReply) => void;
-  readonly askedMs: number;
+  readonly givenUpMs: number;
   sentMs: number;
 }
 
@@ -43,9 +43,12 @@ export class MetadataClient {
     this.#deps = deps;
   }
 
-  request(command: MetadataCommand): Promise<MetadataReply> {
+  /** `untilAnswered`: nobody waits for it with a clock in hand, but it has to happen (R25); it is repeated for ever. */
+  request(command: MetadataCommand, { untilAnswered } = { untilAnswered: false }): Promise<MetadataReply> {
     return new Promise(resolve => {
-      const pending = { command, resolve, askedMs: this.#deps.monotonicMs(), sentMs: Number.NEGATIVE_INFINITY };
+      const askedMs = this.#deps.monotonicMs();
+      const givenUpMs = untilAnswered ? Number.POSITIVE_INFINITY : askedMs + this.#options.timeoutMs;
+      const pending = { command, resolve, givenUpMs, sentMs: Number.NEGATIVE_INFINITY };
       this.#queue.push(pending);
       this.#fill();
     });
@@ -61,14 +64,19 @@ export class MetadataClient {
 
   /** There is another leader, or a new link to it: everything unanswered is sent again. */
   leaderChanged(): void {
-    for (const pending of this.#pending.values()) pending.sentMs = Number.NEGATIVE_INFINITY;
+    this.turnedAway();
     this.tick();
+  }
+
+  /** Whoever was asked does not lead group 0, or not yet: with the next tick everything is sent again. */
+  turnedAway(): void {
+    for (const pending of this.#pending.values()) pending.sentMs = Number.NEGATIVE_INFINITY;
   }
 
   tick(): void {
     const nowMs = this.#deps.monotonicMs();
     for (const [number, pending] of this.#pending) {
-      if (nowMs - pending.askedMs > this.#options.timeoutMs) this.replied(number, TIMED_OUT);
+      if (nowMs > pending.givenUpMs) this.replied(number, TIMED_OUT);
       else if (nowMs - pending.sentMs > this.#options.repeatMs) this.#send(number, pending);
     }
   }

@@ -7,7 +7,7 @@ import type { GroupDriver, GroupListener } from './group-driver.ts';
 import { encodeRequest } from './metadata-command-codec.ts';
 import { bootstrap } from './metadata-commands.ts';
 import { MetadataLeader, type MetadataLeaderDependencies, type MetadataLeaderOptions } from './metadata-leader.ts';
-import type { MetadataMachine } from './metadata-machine.ts';
+import type { MetadataMachine, RestoredMetadata } from './metadata-machine.ts';
 import { type MetadataEffects, type MetadataReply, readReply, writeReply } from './metadata-replies.ts';
 import { initialShards } from './placement.ts';
 import type { ProposalBuffer } from './proposal-buffer.ts';
@@ -59,6 +59,11 @@ export class MetadataGroup implements GroupListener<MetadataEffects> {
   applied(id: EntryId, effects: MetadataEffects, leading: boolean): void {
     if (leading) this.leader.perform(id, effects);
     this.#deps.applied(id.index, effects);
+  }
+
+  /** A snapshot took the place of the machine's state. */
+  replaced(restored: RestoredMetadata): void {
+    this.#deps.applied(restored.at, this.machine.replace(restored));
   }
 
   roleChanged(state: SoftState): void {

@@ -37,8 +37,8 @@ export interface RestoredMetadata {
 
 /** Group 0: the cluster's members, its shards, and what its clients declared. Readable at any time between two entries. */
 export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpointable {
-  readonly #state: MetadataState;
-  readonly #pages: MetadataPages;
+  #state: MetadataState;
+  #pages: MetadataPages;
   /** Of the topology's queues that live in shards; follows from it. */
   readonly #queuesInShard = new Map<GroupId, number>();
   #applied: LogIndex = 0;
@@ -62,9 +62,39 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
       this.#pages.begin();
       return;
     }
-    this.#pages.restore(restored.pages);
-    for (const queue of topology.queues()) this.#countQueue(queue.home, 1);
-    this.#applied = restored.at;
+    this.#fill(restored);
+  }
+
+  /**
+   * Takes the state of a snapshot in place of its own. The topology stays the same object. What is returned is as if
+   * entries had done it, as far as somebody must act: queues that are gone, and incarnations that were fenced.
+   */
+  replace(restored: RestoredMetadata): MetadataEffects {
+    const { topology, members } = this.#state;
+    const queues = topology.queues();
+    topology.clear();
+    this.#state = {
+      clusterId: '',
+      members: new MemberList(),
+      shards: new ShardMap(),
+      topology,
+      sessions: new RequestSessions(),
+    };
+    this.#pages = new MetadataPages(this.#state);
+    this.#queuesInShard.clear();
+    this.#fill(restored);
+    const removed = queues.filter(queue => topology.queueById(queue.id) === undefined);
+    const fenced = this.#state.members
+      .all()
+      .map(({ id, fencedThrough }) => ({ node: id, through: incarnation(fencedThrough) }))
+      .filter(({ node, through }) => through > members.fencedThrough(node));
+    return {
+      answers: [],
+      changes: removed.map(queue => ({ kind: 'queue-removed', queue })),
+      fenced,
+      membersChanged: true,
+      shardsChanged: true,
+    };
   }
 
   get applied(): LogIndex {
@@ -98,7 +128,7 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
   }
 
   cut(scope: CheckpointScope, at: EntryId): CheckpointCut {
-    assert(at.index === this.#applied, () => `a cut at ${at.index} while ${this.#applied} is applied`);
+    assert(at.index >= this.#applied, () => `a cut at ${at.index} while ${this.#applied} is applied`);
     return this.#pages.cut(scope, at);
   }
 
@@ -120,6 +150,12 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
       membersChanged: this.#membersChanged,
       shardsChanged: this.#shardsChanged,
     };
+  }
+
+  #fill(restored: RestoredMetadata): void {
+    this.#pages.restore(restored.pages);
+    for (const queue of this.#state.topology.queues()) this.#countQueue(queue.home, 1);
+    this.#applied = restored.at;
   }
 
   #answer({ id, command }: MetadataRequest): MetadataReply {

@@ -75,6 +75,10 @@ export class NodeSession implements ClusterGateway {
     return this.#isEnded;
   }
 
+  mayRoute(): boolean {
+    return this.lease.mayRoute(this.#deps.monotonicMs());
+  }
+
   nextConsumerId(): ConsumerId {
     return consumerId(++this.#lastConsumer);
   }
@@ -112,11 +116,6 @@ export class NodeSession implements ClusterGateway {
     for (const { client } of this.#clients.values()) this.#deps.wakeClient(client);
   }
 
-  /** Streams over a link that broke begin anew. */
-  linkBroke(isAffected: (home: QueueHome) => boolean): void {
-    for (const { home, client } of this.#clients.values()) if (isAffected(home)) client.detach();
-  }
-
   /** The topology of this node has changed. */
   topologyChanged(changes: readonly TopologyChange[]): void {
     for (const change of changes) {
@@ -131,7 +130,7 @@ export class NodeSession implements ClusterGateway {
 
   tick(): void {
     this.metadata.tick();
-    for (const { client } of this.#clients.values()) if (!client.isAttached) this.#deps.wakeClient(client);
+    for (const { client } of this.#clients.values()) if (client.isWaiting) this.#deps.wakeClient(client);
     if (!this.lease.mayServe(this.#deps.monotonicMs())) this.end('this node has lost its lease');
   }
 
@@ -178,19 +177,22 @@ export class NodeSession implements ClusterGateway {
   }
 
   connectionClosed(owner: ConnectionOwner): Promise<Result<void>> {
-    return this.#change(commands.connectionClosed(owner));
+    return this.#change(commands.connectionClosed(owner), { untilAnswered: true });
   }
 
-  async #change(command: commands.MetadataCommand): Promise<Result<void>> {
-    const reply = await this.#ask(command);
+  async #change(
+    command: commands.MetadataCommand,
+    options: { readonly untilAnswered: boolean } = { untilAnswered: false },
+  ): Promise<Result<void>> {
+    const reply = await this.#ask(command, options);
     return reply.kind === 'done' ? { ok: true, value: undefined } : failure(reply);
   }
 
-  #ask(command: commands.MetadataCommand): Promise<MetadataReply> {
+  #ask(command: commands.MetadataCommand, options = { untilAnswered: false }): Promise<MetadataReply> {
     const error = commands.checkCommand(command);
     if (error !== undefined) return Promise.resolve({ kind: 'refused', error });
     if (this.#isEnded) return Promise.resolve({ kind: 'fenced' });
-    return this.metadata.request(command);
+    return this.metadata.request(command, options);
   }
 
   #isOwn(start: NodeStart): boolean {

@@ -23,18 +23,25 @@ export function grpcTarget(host: string, port: number): string {
   return isIP(host) === 6 ? `ipv6:[${host}]:${port}` : `ipv4:${host}:${port}`;
 }
 
+/** Rejects when the name has no address or nobody answers. */
+export type LookUp = (host: string) => Promise<string>;
+
+const lookUpName: LookUp = async host => (await lookup(host)).address;
+
 /**
  * Peers' names to addresses: one lookup at a time, because lookups block threads of a small pool (R19), and the last good
  * answer stays usable while the name server is away.
  */
 export class PeerAddresses {
   readonly #clock: Clock;
+  readonly #lookUp: LookUp;
   readonly #known = new Map<string, string>();
   readonly #asked = new Map<string, Promise<string | undefined>>();
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, lookUp: LookUp = lookUpName) {
     this.#clock = clock;
+    this.#lookUp = lookUp;
   }
 
   /** Undefined: the name has no address, and never had one. */
@@ -49,15 +56,15 @@ export class PeerAddresses {
   #ask(host: string): Promise<string | undefined> {
     const asked = this.#asked.get(host);
     if (asked !== undefined) return asked;
-    const answer = this.#last.then(() => this.#lookup(host));
+    const answer = this.#last.then(() => this.#renew(host));
     this.#asked.set(host, answer);
     this.#last = answer;
     return answer;
   }
 
-  async #lookup(host: string): Promise<string | undefined> {
+  async #renew(host: string): Promise<string | undefined> {
     try {
-      const { address } = await lookup(host);
+      const address = await this.#lookUp(host);
       this.#known.set(host, address);
       return address;
     } catch {

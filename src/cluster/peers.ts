@@ -5,7 +5,7 @@ import { FrameKind } from './frames.ts';
 import { encodeRaftMessage, laneOf } from './raft-wire.ts';
 import { RemoteShardLeader } from './remote-shard.ts';
 import { DeliveryAssembler } from './shard-frames.ts';
-import type { ShardLink } from './shard-link.ts';
+import type { ShardLeaderPort, ShardLink } from './shard-link.ts';
 import type { PeerLink } from './transport.ts';
 
 interface Peer {
@@ -83,6 +83,14 @@ export class Peers {
       peer.leaders.set(key, leader);
     }
     return leader;
+  }
+
+  /** Whether `leader` stands for the group's leader on that node, over the link that is there now. */
+  isLeader(node: NodeId, group: GroupId, leader: ShardLeaderPort | undefined): boolean {
+    const peer = this.#byNode.get(node);
+    if (peer === undefined || leader === undefined) return false;
+    for (const [key, known] of peer.leaders) if (known === leader) return key.startsWith(`${group}/`);
+    return false;
   }
 
   /** Puts the deliveries of a group from a node together for `receiver`. */

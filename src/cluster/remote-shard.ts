@@ -1,5 +1,5 @@
 import { ByteWriter } from '../lib/bytes.ts';
-import type { ConsumerId, GroupId } from '../lib/ids.ts';
+import type { ConsumerId, GroupId, Incarnation } from '../lib/ids.ts';
 import type { BatchRefusal } from '../queue/effects.ts';
 import type { Outcome } from '../queue/outcomes.ts';
 import { FrameKind } from './frames.ts';
@@ -92,9 +92,13 @@ export class RemoteShardLink implements ShardLink, TurnTask {
     this.flush();
   }
 
-  attached(attach: number, lastSequence: number, unknown: readonly ConsumerId[]): void {
-    this.flush();
-    this.#link.send('clients', FrameKind.attached, this.#group, encodeAttached(attach, lastSequence, unknown));
+  attached(started: Incarnation, attach: number, lastSequence: number, unknown: readonly ConsumerId[]): void {
+    const payload = encodeAttached(started, attach, lastSequence, unknown);
+    this.#link.send('clients', FrameKind.attached, this.#group, payload);
+  }
+
+  detached(): void {
+    this.#deliveries.reset();
   }
 
   answered(

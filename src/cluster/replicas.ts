@@ -2,22 +2,33 @@ import { ByteWriter } from '../lib/bytes.ts';
 import { type GroupId, type LogIndex, METADATA_GROUP, type NodeId, type QueueId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
-import type { ShardEffects } from '../queue/effects.ts';
+import type { Divergence, ShardEffects } from '../queue/effects.ts';
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '../queue/entry-codec.ts';
 import { ShardMachine } from '../queue/shard-machine.ts';
-import type { Checkpointable, Page } from '../raft/checkpoint.ts';
+import type { Checkpointable } from '../raft/checkpoint.ts';
 import type { EntryId, RaftMessage } from '../raft/messages.ts';
 import { Checkpointer, type CheckpointerOptions } from './checkpointer.ts';
 import { type Formation, metadataMembership } from './formation.ts';
-import type { GroupDriver } from './group-driver.ts';
+import { FrameKind } from './frames.ts';
+import type { GroupDriver, GroupListener } from './group-driver.ts';
 import { GroupFactory, type GroupFactoryOptions } from './group-factory.ts';
-import type { GroupHost, HostedGroup } from './group-host.ts';
+import type { GroupHost } from './group-host.ts';
+import { HostedReplica } from './hosted-replica.ts';
+import { type CleanableGroup, type CleaningOptions, JournalCleaner } from './journal-cleaner.ts';
 import { METADATA_HEAD_BYTES, writeMetadataHead } from './metadata-command-codec.ts';
 import { MetadataGroup, type MetadataGroupDependencies, type MetadataGroupOptions } from './metadata-group.ts';
 import { MetadataMachine } from './metadata-machine.ts';
+import type { MetadataEffects } from './metadata-replies.ts';
 import type { NodeStore } from './node-store.ts';
+import { assessReplica, type ReplicaStart } from './replica-start.ts';
 import { ReplicatedShard } from './replicated-shard.ts';
 import { ShardTime } from './shard-time.ts';
+import { encodeChunk, encodeRequest, type SnapshotChunk, type SnapshotRequest } from './snapshot-codec.ts';
+import { SnapshotSink, type SnapshotSinkDependencies, type SnapshotSinkOptions } from './snapshot-sink.ts';
+import { SnapshotSource, type SnapshotSourceOptions } from './snapshot-source.ts';
+import { StragglerSweep, type SweepOptions } from './straggler-sweep.ts';
+
+export type SnapshotOptions = Omit<SnapshotSourceOptions & SnapshotSinkOptions, 'group'>;
 
 export interface ReplicasOptions {
   readonly self: NodeId;
@@ -25,6 +36,8 @@ export interface ReplicasOptions {
   readonly factory: GroupFactoryOptions;
   readonly metadata: Omit<MetadataGroupOptions, 'formation'>;
   readonly checkpoints: CheckpointerOptions;
+  readonly snapshots: SnapshotOptions;
+  readonly cleaning: CleaningOptions & SweepOptions;
   readonly bodyCacheBytesMax: number;
 }
 
@@ -37,6 +50,12 @@ export interface ReplicasDependencies {
   /** What each voter's wall clock says now, as far as known. */
   readonly wallClocksMs: (voters: readonly NodeId[]) => number[];
   readonly send: (message: RaftMessage, group: GroupId) => void;
+  /** On the `log` lane, behind what was sent before. */
+  readonly sendSnapshot: (to: NodeId, kind: FrameKind, group: GroupId, payload: Uint8Array) => void;
+  /** Resolves when other work had its turn (R10). */
+  readonly nextTurn: () => Promise<void>;
+  /** Resolves after so long; with 0 as `nextTurn`. */
+  readonly pause: (delayMs: number) => Promise<void>;
   readonly metadata: Pick<MetadataGroupDependencies, 'reply' | 'grant' | 'applied'>;
   readonly leaderChanged: (group: GroupId, leader: NodeId | undefined) => void;
   readonly fenced: () => readonly { readonly node: NodeId; readonly through: number }[];
@@ -45,36 +64,8 @@ export interface ReplicasDependencies {
 
 const NOTHING: EntryId = { term: 0, index: 0 };
 
-/** A replica with everything that keeps it going, as the host drives it. */
-class HostedReplica<Effects> implements HostedGroup {
-  readonly driver: GroupDriver<Effects>;
-  readonly #checkpointer: Checkpointer;
-
-  constructor(driver: GroupDriver<Effects>, checkpointer: Checkpointer) {
-    this.driver = driver;
-    this.#checkpointer = checkpointer;
-  }
-
-  get group(): GroupId {
-    return this.driver.group;
-  }
-  step(message: RaftMessage): void {
-    this.driver.step(message);
-  }
-  tick(): void {
-    this.driver.tick();
-    this.#checkpointer.tick();
-  }
-  process(): void {
-    this.driver.process();
-  }
-  peerGone(peer: NodeId): void {
-    this.driver.raft.peerGone(peer);
-  }
-  peerConnected(peer: NodeId): void {
-    this.driver.raft.peerConnected(peer);
-  }
-}
+/** What snapshots and cleaning have to know of the machine. */
+type MachineParts = Pick<CleanableGroup, 'liveReferences'> & Pick<SnapshotSinkDependencies, 'prepare'>;
 
 /** Every Raft group that this node takes part in: group 0, and the shards that the shard map gives it. */
 export class Replicas {
@@ -82,7 +73,10 @@ export class Replicas {
   readonly #deps: ReplicasDependencies;
   readonly #factory: GroupFactory;
   readonly #shards = new Map<GroupId, ReplicatedShard>();
+  readonly #hosted = new Map<GroupId, HostedReplica<MetadataEffects> | HostedReplica<ShardEffects>>();
   readonly #opening = new Set<GroupId>();
+  readonly #cleaner: JournalCleaner;
+  readonly #sweep: StragglerSweep;
   metadata!: MetadataGroup;
 
   constructor(options: ReplicasOptions, deps: ReplicasDependencies) {
@@ -95,6 +89,21 @@ export class Replicas {
       wake: group => deps.host.wake(group),
       monotonicMs: deps.monotonicMs,
     });
+    const { store, pause, monotonicMs, logger } = deps;
+    const cleaning = { store, pause, monotonicMs, logger, group: (id: GroupId) => this.#hosted.get(id) };
+    this.#cleaner = new JournalCleaner(options.cleaning, cleaning);
+    this.#sweep = new StragglerSweep(options.cleaning, cleaning);
+  }
+
+  /** Looks after the journal's size. */
+  tick(): void {
+    this.#cleaner.tick();
+    this.#sweep.tick();
+  }
+
+  stop(): void {
+    this.#cleaner.stop();
+    this.#sweep.stop();
   }
 
   shard(group: GroupId): ReplicatedShard | undefined {
@@ -105,10 +114,22 @@ export class Replicas {
     return this.#shards.values();
   }
 
+  snapshotRequested(from: NodeId, group: GroupId, request: SnapshotRequest): void {
+    this.#hosted.get(group)?.snapshotRequested(from, request);
+  }
+
+  snapshotReceived(from: NodeId, group: GroupId, chunk: SnapshotChunk): void {
+    this.#hosted.get(group)?.snapshotReceived(from, chunk);
+  }
+
   async openMetadata(): Promise<void> {
     const { store, host, metadata, monotonicMs, leaderChanged, logger } = this.#deps;
-    const loaded = await this.#load(METADATA_GROUP);
+    const membership = metadataMembership(this.#options.formation.members);
+    const start = await this.#recover(METADATA_GROUP, membership.voters);
+    const loaded = start.from === 'checkpoint' ? start.loaded : undefined;
     const machine = new MetadataMachine(loaded && { pages: loaded.pages, at: loaded.at.index });
+    if (loaded) store.journal.checkpointed(METADATA_GROUP, loaded.at.index);
+    if (start.from !== 'a-leader') store.journal.accounted(METADATA_GROUP);
     const proposals = this.#factory.proposals(METADATA_HEAD_BYTES, payload => writeMetadataHead(payload));
     const group = new MetadataGroup(
       { ...this.#options.metadata, formation: this.#options.formation },
@@ -128,14 +149,22 @@ export class Replicas {
         id: this.#options.self,
         machine,
         restored: loaded?.at ?? NOTHING,
+        isLost: start.from === 'a-leader',
         listener: group,
         proposals,
         entryTimeMs: () => 0,
       },
-      metadataMembership(this.#options.formation.members),
+      membership,
     );
     this.metadata = group;
-    this.#add(group.driver, machine, store);
+    this.#add(group.driver, machine, {
+      liveReferences: () => [],
+      prepare: replacing => () => {
+        group.replaced({ pages: replacing.pages, at: replacing.at.index });
+        store.journal.checkpointed(METADATA_GROUP, replacing.at.index);
+        store.journal.accounted(METADATA_GROUP);
+      },
+    });
     logger.info({ group: METADATA_GROUP, index: group.driver.applied.index }, 'metadata group opened');
     await this.openShards();
   }
@@ -146,17 +175,19 @@ export class Replicas {
     for (const { group, replicas } of this.metadata.machine.shards.heldBy(self)) {
       if (this.#shards.has(group) || this.#opening.has(group)) continue;
       this.#opening.add(group);
-      await this.#openShard(group, replicas);
+      await this.#openShard(group, replicas, await this.#recover(group, replicas));
       this.#opening.delete(group);
     }
   }
 
-  async #openShard(group: GroupId, voters: readonly NodeId[]): Promise<void> {
+  async #openShard(group: GroupId, voters: readonly NodeId[], start: ReplicaStart): Promise<void> {
     const { store, host, monotonicMs, wallClocksMs, leaderChanged, fenced, removeName } = this.#deps;
-    const loaded = await this.#load(group);
+    const loaded = start.from === 'checkpoint' ? start.loaded : undefined;
     const machine = loaded ? ShardMachine.restore(loaded.pages, loaded.at) : new ShardMachine();
     if (loaded) store.journal.checkpointed(group, loaded.at.index);
-    countLiveBodies(store, group, machine);
+    // What a leader has to fill keeps all its records until then.
+    if (start.from === 'a-leader') store.resetLive(group);
+    else countLiveBodies(store, group, machine);
     const head = new ByteWriter(PAYLOAD_HEADER_BYTES);
     const proposals = this.#factory.proposals(PAYLOAD_HEADER_BYTES, (payload, timeMs) => {
       head.reset();
@@ -179,6 +210,7 @@ export class Replicas {
         removeName,
         leaderChanged,
         snapshots: this.#snapshots(group),
+        diverged: divergence => void this.#refill(group, voters, divergence),
       },
     );
     const time = new ShardTime(machine.timeMs, monotonicMs());
@@ -188,6 +220,7 @@ export class Replicas {
         id: this.#options.self,
         machine,
         restored: loaded?.at ?? NOTHING,
+        isLost: start.from === 'a-leader',
         listener: shard,
         proposals,
         entryTimeMs: () => time.now(monotonicMs(), wallClocksMs(voters), voters.length),
@@ -195,38 +228,115 @@ export class Replicas {
       { voters, outgoing: [], learners: [] },
     );
     this.#shards.set(group, shard);
-    this.#add(shard.driver, machine, store);
+    this.#add(shard.driver, machine, {
+      liveReferences: (first, last) => machine.liveReferences(first, last),
+      prepare: replacing => {
+        const other = ShardMachine.restore(replacing.pages, replacing.at);
+        return () => {
+          machine.become(other);
+          store.journal.checkpointed(group, replacing.at.index);
+          store.resetLive(group);
+          countLiveBodies(store, group, machine);
+        };
+      },
+    });
   }
 
-  #add<Effects>(
+  #add<Effects extends MetadataEffects | ShardEffects>(
     driver: GroupDriver<Effects>,
     machine: Checkpointable & { readonly applied: LogIndex },
-    store: NodeStore,
+    parts: MachineParts,
   ): void {
-    const generation = store.recovered.get(driver.group)?.base.generation ?? 0;
-    const checkpointer = new Checkpointer(
-      { ...this.#options.checkpoints, generation },
-      { driver, machine, store, monotonicMs: this.#deps.monotonicMs },
+    const { store, host, random, monotonicMs, logger, nextTurn, sendSnapshot } = this.#deps;
+    const { group } = driver;
+    const { chunkBytes, pageBytes, pinnedBytesMax, idleMs, chunksAhead, repeatMs } = this.#options.snapshots;
+    const committedBefore = store.recovered.get(group)?.hardState.commit ?? 0;
+    const source = new SnapshotSource(
+      { group, chunkBytes, pageBytes, pinnedBytesMax, idleMs },
+      {
+        driver,
+        machine,
+        store,
+        liveReferences: through => parts.liveReferences(0, through),
+        send: (to, chunk) => sendSnapshot(to, FrameKind.snapshotChunk, group, encodeChunk(chunk)),
+        wake: () => host.wake(group),
+        nextTurn,
+        monotonicMs,
+        random: random.fork(`snapshots:${group}`),
+        logger,
+      },
     );
-    this.#deps.host.add(new HostedReplica(driver, checkpointer));
+    const checkpointer = new Checkpointer(this.#options.checkpoints, {
+      driver,
+      machine,
+      store,
+      monotonicMs,
+      offered: () => source.offered,
+    });
+    const sink = new SnapshotSink(
+      { group, chunksAhead, repeatMs },
+      {
+        driver,
+        checkpointer,
+        store,
+        committed: () => Math.max(driver.raft.commit, committedBefore),
+        prepare: parts.prepare,
+        send: (to, request) => sendSnapshot(to, FrameKind.snapshotRequest, group, encodeRequest(request)),
+        monotonicMs,
+        logger,
+      },
+    );
+    const hosted = new HostedReplica<Effects>({
+      driver,
+      checkpointer,
+      source,
+      sink,
+      store,
+      machine,
+      liveReferences: parts.liveReferences,
+    });
+    this.#hosted.set(group, hosted as HostedReplica<MetadataEffects> | HostedReplica<ShardEffects>);
+    host.add(hosted);
   }
 
-  async #load(group: GroupId): Promise<{ at: EntryId; pages: readonly Page[] } | undefined> {
-    const { store } = this.#deps;
-    const recovered = store.recovered.get(group);
-    if (recovered === undefined) return undefined;
-    const loaded = await store.loadCheckpoint(group, recovered.base.generation);
-    if (loaded === 'none') return undefined;
-    if (loaded === 'damaged')
-      throw new Error(`the checkpoint of group ${group} is damaged: empty this node's data directory`);
-    return loaded;
+  /** What the disk has of a group, and whether that is all that this replica once acknowledged. */
+  async #recover(group: GroupId, voters: readonly NodeId[]): Promise<ReplicaStart> {
+    const { store, logger } = this.#deps;
+    const found = store.recovered.get(group);
+    if (found === undefined) return { from: 'nothing' };
+    const { generation } = found.base;
+    const loaded = await store.loadCheckpoint(group, generation);
+    const start = assessReplica(found, loaded);
+    await store.keepGeneration(group, start.from === 'nothing' && loaded !== 'none' ? undefined : generation);
+    if (start.from !== 'a-leader') return start;
+    if (voters.length === 1) {
+      throw new Error(
+        `group ${group} is damaged and no other node has it: ${start.reason}; empty this node's data directory`,
+      );
+    }
+    logger.error({ group, reason: start.reason }, 'a replica is damaged and waits for a leader to fill it');
+    await store.setDamaged(group, true);
+    return start;
   }
 
-  #snapshots(group: GroupId): { snapshotsWanted: (peers: readonly NodeId[]) => void; install: () => void } {
-    const { logger } = this.#deps;
+  /** A replica that differs from its leader forgets its state and is filled again (R22). */
+  async #refill(group: GroupId, voters: readonly NodeId[], { index }: Divergence): Promise<void> {
+    const { store, host, logger } = this.#deps;
+    const hosted = this.#hosted.get(group)!;
+    logger.error({ group, index }, 'a replica differs from its leader and is filled again');
+    host.remove(group);
+    this.#hosted.delete(group);
+    this.#shards.delete(group);
+    await hosted.stop();
+    await store.setDamaged(group, true);
+    await store.keepGeneration(group, undefined);
+    await this.#openShard(group, voters, { from: 'a-leader', reason: 'it differs from its leader' });
+  }
+
+  #snapshots(group: GroupId): Pick<GroupListener<ShardEffects>, 'snapshotsWanted' | 'install'> {
     return {
-      snapshotsWanted: peers => logger.warn({ group, peers }, 'peers are behind the log and need a snapshot'),
-      install: () => logger.warn({ group }, 'a snapshot is offered'),
+      snapshotsWanted: peers => this.#hosted.get(group)?.snapshotsWanted(peers),
+      install: install => this.#hosted.get(group)?.install(install),
     };
   }
 }

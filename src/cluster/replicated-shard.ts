@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import type { GroupId, NodeId, QueueId } from '../lib/ids.ts';
-import type { ShardEffects } from '../queue/effects.ts';
+import type { Divergence, ShardEffects } from '../queue/effects.ts';
 import type { ShardMachine } from '../queue/shard-machine.ts';
 import type { EntryId } from '../raft/messages.ts';
 import type { SnapshotInstall, SoftState } from '../raft/ready.ts';
@@ -26,6 +26,8 @@ export interface ReplicatedShardDependencies {
   /** This replica leads, follows somebody else, or knows no leader any more. */
   readonly leaderChanged: (group: GroupId, leader: NodeId | undefined) => void;
   readonly snapshots: Pick<GroupListener<ShardEffects>, 'snapshotsWanted' | 'install'>;
+  /** This replica's state is not what the leader's is. Without it that is a broken invariant. */
+  readonly diverged?: (divergence: Divergence) => void;
 }
 
 /** This node's replica of one shard: what its driver applies is accounted in the journal, and performed if it leads. */
@@ -60,12 +62,13 @@ export class ReplicatedShard implements GroupListener<ShardEffects> {
   }
 
   applied(id: EntryId, effects: ShardEffects, leading: boolean): void {
-    const { journal } = this.#deps;
+    const { journal, diverged } = this.#deps;
     const { bodiesAdded, bodiesReleased, divergence } = effects;
-    assert(
-      divergence === undefined,
-      () => `shard ${this.group} differs from its leader at entry ${divergence?.index}: its state cannot be trusted`,
-    );
+    if (divergence !== undefined) {
+      assert(diverged !== undefined, () => `shard ${this.group} differs from its leader at entry ${divergence.index}`);
+      diverged(divergence);
+      return;
+    }
     for (let i = 0; i < bodiesAdded.entries.length; i++) {
       journal.addLive(this.group, bodiesAdded.entries[i]!, bodiesAdded.bytes[i]!);
     }

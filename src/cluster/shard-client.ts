@@ -1,6 +1,6 @@
-import type { ConsumerReceiver, HomeStream, OnOutcome, PublishOrigin } from '../broker/gateway.ts';
+import type { ConsumerReceiver, Decision, HomeStream, OnOutcome, PublishOrigin } from '../broker/gateway.ts';
 import type { ByteWriter } from '../lib/bytes.ts';
-import type { ConsumerId, QueueId } from '../lib/ids.ts';
+import type { ConsumerId, Incarnation, QueueId } from '../lib/ids.ts';
 import {
   type Credit,
   type QueueConfig,
@@ -16,6 +16,9 @@ import type { MessageFields } from '../queue/message-block.ts';
 import type { Outcome } from '../queue/outcomes.ts';
 import type { ShardLeaderPort, ShardLink } from './shard-link.ts';
 import { ShardOutbox, type ShardOutboxOptions } from './shard-outbox.ts';
+
+/** How many times longer than at first an answer to an attach is waited for in the end. */
+const ATTACH_BACKOFF_MAX = 16;
 
 interface Consumer {
   readonly receiver: ConsumerReceiver;
@@ -53,16 +56,31 @@ export class ShardClient implements ShardLink, HomeStream {
   #leader: ShardLeaderPort | undefined;
   #state: 'detached' | 'attaching' | 'attached' = 'detached';
   #attach = 0;
-  #attachSentMs = 0;
+  /** Not before this time. */
+  #nextAttachMs = Number.NEGATIVE_INFINITY;
+  #attachTimeoutMs: number;
+  /** Nobody will answer any more: what is asked from now on has this outcome. */
+  #ended: Decision | undefined;
 
   constructor(options: ShardClientOptions, deps: ShardClientDependencies) {
     this.#options = options;
     this.#deps = deps;
+    this.#attachTimeoutMs = options.attachTimeoutMs;
     this.outbox = new ShardOutbox(options, { topologyIndex: deps.topologyIndex, wake: deps.wake });
+  }
+
+  /** The leader whose words count at the moment. */
+  get leader(): ShardLeaderPort | undefined {
+    return this.#leader;
   }
 
   get isAttached(): boolean {
     return this.#state === 'attached';
+  }
+
+  /** Waits for something that may come about without anybody telling: look again with the next tick. */
+  get isWaiting(): boolean {
+    return this.#state !== 'attached' || this.outbox.hasUnsent;
   }
 
   get isFull(): boolean {
@@ -74,11 +92,11 @@ export class ShardClient implements ShardLink, HomeStream {
   }
 
   publish(queues: readonly QueueId[], message: MessageFields, origin: PublishOrigin | undefined, number: number): void {
-    this.outbox.publish(queues, message, origin, number);
+    if (this.#ended === undefined) this.outbox.publish(queues, message, origin, number);
   }
 
   introduce(queue: QueueId, config: QueueConfig): void {
-    this.outbox.introduce(queue, config);
+    if (this.#ended === undefined) this.outbox.introduce(queue, config);
   }
 
   /** The queue is gone from the topology; its id will not come again. */
@@ -87,7 +105,7 @@ export class ShardClient implements ShardLink, HomeStream {
   }
 
   request(write: (out: ByteWriter) => void, onOutcome: OnOutcome | undefined): void {
-    this.outbox.request(write, onOutcome);
+    this.#request(write, onOutcome);
   }
 
   consume(
@@ -98,7 +116,7 @@ export class ShardClient implements ShardLink, HomeStream {
   ): void {
     const entry: Consumer = { receiver, last: 0, isKnown: false };
     this.#consumers.set(consumer, entry);
-    this.outbox.request(
+    this.#request(
       out => writeConsume(out, { consumer, ...command }),
       outcome => {
         if (outcome === undefined) entry.isKnown = true;
@@ -115,20 +133,20 @@ export class ShardClient implements ShardLink, HomeStream {
   }
 
   credit(consumer: ConsumerId, credit: Credit): void {
-    this.outbox.request(out => writeCredit(out, { consumer, ...credit }), undefined, 32);
+    this.#request(out => writeCredit(out, { consumer, ...credit }), undefined, 32);
   }
 
   settle(consumer: ConsumerId, how: Settlement, ranges: readonly number[]): void {
-    this.outbox.request(out => writeSettle(out, how, consumer, ranges), undefined, 16 + ranges.length * 6);
+    this.#request(out => writeSettle(out, how, consumer, ranges), undefined, 16 + ranges.length * 6);
   }
 
   cancel(consumer: ConsumerId, onOutcome: OnOutcome): void {
-    this.outbox.request(out => writeCancel(out, consumer), onOutcome);
+    this.#request(out => writeCancel(out, consumer), onOutcome);
   }
 
   /** Deliveries that still arrive are dropped; the shard returns everything unsettled. */
   release(consumer: ConsumerId, onOutcome?: OnOutcome): void {
-    if (this.#consumers.delete(consumer)) this.outbox.request(out => writeRelease(out, consumer), onOutcome);
+    if (this.#consumers.delete(consumer)) this.#request(out => writeRelease(out, consumer), onOutcome);
     else onOutcome?.(undefined);
   }
 
@@ -138,19 +156,30 @@ export class ShardClient implements ShardLink, HomeStream {
     if (leader !== this.#leader) {
       this.#leader = leader;
       this.#state = 'detached';
+      this.#nextAttachMs = Number.NEGATIVE_INFINITY;
+      this.#attachTimeoutMs = this.#options.attachTimeoutMs;
     }
     if (leader === undefined || (this.outbox.isIdle && this.#consumers.size === 0)) return;
-    const waitedMs = this.#deps.monotonicMs() - this.#attachSentMs;
-    if (this.#state === 'detached' || (this.#state === 'attaching' && waitedMs > this.#options.attachTimeoutMs)) {
-      this.#sendAttach(leader);
-    }
+    if (this.#state !== 'attached' && this.#deps.monotonicMs() >= this.#nextAttachMs) this.#sendAttach(leader);
     if (this.#state === 'attached') this.outbox.flush(batch => leader.batch(batch));
   }
 
   /** The stream to the leader broke, or something did not fit: begin again. */
   detach(): void {
     this.#state = 'detached';
+    this.#nextAttachMs = Number.NEGATIVE_INFINITY;
     this.#deps.wake();
+  }
+
+  /** Whom this client takes for the leader is not, or cannot take batches now: it is asked again a little later. */
+  turnedAway(): void {
+    if (this.#state === 'attached') this.#nextAttachMs = this.#deps.monotonicMs() + this.#options.attachTimeoutMs;
+    this.#state = 'detached';
+  }
+
+  /** The leader, on this node, has let go of this client. */
+  detached(): void {
+    if (this.#state === 'attached') this.detach();
   }
 
   /**
@@ -158,7 +187,9 @@ export class ShardClient implements ShardLink, HomeStream {
    * `abandoned` if this node's incarnation ended. All consumers are cancelled.
    */
   abandon(reason: 'no-such-queue' | 'abandoned'): void {
-    this.outbox.abandon({ kind: reason });
+    const ended = { kind: reason };
+    this.#ended = ended;
+    this.outbox.abandon(ended);
     const consumers = [...this.#consumers.values()];
     this.#consumers.clear();
     for (const { receiver } of consumers) receiver.cancelled();
@@ -167,7 +198,9 @@ export class ShardClient implements ShardLink, HomeStream {
   #sendAttach(leader: ShardLeaderPort): void {
     this.#state = 'attaching';
     this.#attach++;
-    this.#attachSentMs = this.#deps.monotonicMs();
+    this.#nextAttachMs = this.#deps.monotonicMs() + this.#attachTimeoutMs;
+    // An answer counts for the latest attach only: a leader that takes long must not be asked faster than it answers.
+    this.#attachTimeoutMs = Math.min(this.#attachTimeoutMs * 2, this.#options.attachTimeoutMs * ATTACH_BACKOFF_MAX);
     leader.attach({
       node: this.#options.node,
       incarnation: this.#options.incarnation,
@@ -177,9 +210,13 @@ export class ShardClient implements ShardLink, HomeStream {
     });
   }
 
-  attached(attach: number, lastSequence: number, unknown: readonly ConsumerId[]): void {
-    if (attach !== this.#attach || this.#state !== 'attaching') return;
+  // What a leader says counts only between the answer to the latest attach and the next detach: words to an earlier
+  // attach, or to an earlier incarnation of this node, may still be on their way, and the attach has all of it repeated.
+
+  attached(started: Incarnation, attach: number, lastSequence: number, unknown: readonly ConsumerId[]): void {
+    if (started !== this.#options.incarnation || attach !== this.#attach || this.#state !== 'attaching') return;
     this.#state = 'attached';
+    this.#attachTimeoutMs = this.#options.attachTimeoutMs;
     this.outbox.resendAfter(lastSequence);
     for (const consumer of unknown) {
       // One that was never confirmed is on its way there; one that was is gone with its queue.
@@ -191,7 +228,7 @@ export class ShardClient implements ShardLink, HomeStream {
     throughSequence: number,
     outcomes: readonly { readonly sequence: number; readonly outcome: Outcome }[],
   ): void {
-    this.outbox.answered(throughSequence, outcomes);
+    if (this.#state === 'attached') this.outbox.answered(throughSequence, outcomes);
   }
 
   deliver(
@@ -202,7 +239,7 @@ export class ShardClient implements ShardLink, HomeStream {
     content: Uint8Array,
     more: readonly Uint8Array[],
   ): void {
-    const known = this.#consumers.get(consumer);
+    const known = this.#state === 'attached' ? this.#consumers.get(consumer) : undefined;
     if (known === undefined || number <= known.last) return;
     if (number !== known.last + 1 && !mayLeap) {
       this.detach();
@@ -213,14 +250,20 @@ export class ShardClient implements ShardLink, HomeStream {
   }
 
   consumerCancelled(consumer: ConsumerId): void {
-    const known = this.#consumers.get(consumer);
+    const known = this.#state === 'attached' ? this.#consumers.get(consumer) : undefined;
     if (known === undefined) return;
     this.release(consumer);
     known.receiver.cancelled();
   }
 
   refused(refusal: BatchRefusal): void {
+    if (refusal.incarnation !== this.#options.incarnation) return;
     if (refusal.reason === 'fenced') this.#deps.fenced();
     else if (this.#state === 'attached') this.detach();
+  }
+
+  #request(write: (out: ByteWriter) => void, onOutcome: OnOutcome | undefined, bytes?: number): void {
+    if (this.#ended === undefined) this.outbox.request(write, onOutcome, bytes);
+    else onOutcome?.(this.#ended);
   }
 }

@@ -1,5 +1,5 @@
 import { ByteReader, ByteWriter } from '../lib/bytes.ts';
-import { type ConsumerId, consumerId, incarnation, type NodeId } from '../lib/ids.ts';
+import { type ConsumerId, consumerId, type Incarnation, incarnation, type NodeId } from '../lib/ids.ts';
 import type { BatchRefusal } from '../queue/effects.ts';
 import { type Outcome, readOutcome, writeOutcome } from '../queue/outcomes.ts';
 import type { AttachRequest, ShardLink } from './shard-link.ts';
@@ -33,8 +33,14 @@ export function decodeAttach(node: NodeId, payload: Uint8Array): AttachRequest {
   };
 }
 
-export function encodeAttached(attach: number, lastSequence: number, unknown: readonly ConsumerId[]): Uint8Array {
-  const out = new ByteWriter(16 + unknown.length * 4);
+export function encodeAttached(
+  started: Incarnation,
+  attach: number,
+  lastSequence: number,
+  unknown: readonly ConsumerId[],
+): Uint8Array {
+  const out = new ByteWriter(20 + unknown.length * 4);
+  out.u32(started);
   out.u32(attach);
   out.u48(lastSequence);
   out.u32(unknown.length);
@@ -44,10 +50,11 @@ export function encodeAttached(attach: number, lastSequence: number, unknown: re
 
 export function decodeAttached(payload: Uint8Array, link: ShardLink): void {
   const reader = new ByteReader(payload);
+  const started = incarnation(reader.u32());
   const attach = reader.u32();
   const lastSequence = reader.u48();
   const unknown = readList(reader, () => consumerId(reader.u32()));
-  link.attached(attach, lastSequence, unknown);
+  link.attached(started, attach, lastSequence, unknown);
 }
 
 export function encodeAnswers(

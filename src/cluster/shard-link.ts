@@ -23,8 +23,11 @@ export interface ShardLeaderPort {
 
 /** What a shard's leader tells one attached node. Calls come in log order. */
 export interface ShardLink {
-  /** The session continues behind `lastSequence`; `unknown` consumers are not known to the shard. */
-  attached(attach: number, lastSequence: number, unknown: readonly ConsumerId[]): void;
+  /**
+   * The first call for an attach; all that follow belong to it, until `detached`. The session continues behind
+   * `lastSequence`; `unknown` consumers are not known to the shard.
+   */
+  attached(incarnation: Incarnation, attach: number, lastSequence: number, unknown: readonly ConsumerId[]): void;
   answered(
     throughSequence: number,
     outcomes: readonly { readonly sequence: number; readonly outcome: Outcome }[],
@@ -41,4 +44,6 @@ export interface ShardLink {
   ): void;
   consumerCancelled(consumer: ConsumerId): void;
   refused(refusal: BatchRefusal): void;
+  /** No call follows for this attach: what was gathered and not sent must not leave any more. */
+  detached(): void;
 }

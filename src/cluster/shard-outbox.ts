@@ -9,6 +9,7 @@ import {
   writeEnsureQueue,
   writePart,
 } from '../queue/commands.ts';
+import type { SequencedOutcome } from '../queue/effects.ts';
 import { BATCH_HEADER_BYTES, writeBatch } from '../queue/entry-codec.ts';
 import { MESSAGE_BLOCK_BYTES_MAX, PART_BYTES_MAX } from '../queue/limits.ts';
 import { type MessageFields, messageBlockBytes } from '../queue/message-block.ts';
@@ -30,6 +31,10 @@ export interface ShardOutboxDependencies {
   /** The outbox has something to send, or has room again. */
   readonly wake: () => void;
 }
+
+/** Target queues in one command: their ids and the largest message block fit into one entry together. */
+const TARGETS_PER_COMMAND = 4_096;
+const STALE: Outcome = { kind: 'stale-topology' };
 
 interface Batch {
   readonly first: number;
@@ -54,6 +59,8 @@ export class ShardOutbox {
   #keptBytes = 0;
   #upload = 0;
   readonly #introduced = new Set<QueueId>();
+  /** Commands up to here may have met a queue that could not be introduced. */
+  #staleThrough = 0;
 
   constructor(options: ShardOutboxOptions, deps: ShardOutboxDependencies) {
     this.#options = options;
@@ -63,6 +70,11 @@ export class ShardOutbox {
   /** Everything below was answered. */
   get firstUnanswered(): number {
     return this.#ring.first;
+  }
+
+  /** Something is still to be handed out: the leader could not take it, or nobody looked since. */
+  get hasUnsent(): boolean {
+    return this.#unsent < this.#batches.length || this.#writer.length > 0;
   }
 
   get isIdle(): boolean {
@@ -88,7 +100,13 @@ export class ShardOutbox {
   introduce(queue: QueueId, config: QueueConfig): void {
     if (this.#introduced.has(queue)) return;
     this.#introduced.add(queue);
-    this.request(out => writeEnsureQueue(out, queue, config), undefined);
+    this.request(
+      out => writeEnsureQueue(out, queue, config),
+      outcome => {
+        // The shard does not have the queue: the next command to it, by a node that has caught up, introduces it again.
+        if (outcome?.kind === 'stale-topology') this.#introduced.delete(queue);
+      },
+    );
   }
 
   forget(queue: QueueId): void {
@@ -97,6 +115,20 @@ export class ShardOutbox {
 
   /** `number` is the origin's own count of its publishes; 0 with no origin when nobody waits. */
   publish(queues: readonly QueueId[], message: MessageFields, origin: PublishOrigin | undefined, number: number): void {
+    let left = queues;
+    // Answers come in order: when the last share is decided all are.
+    for (; left.length > TARGETS_PER_COMMAND; left = left.slice(TARGETS_PER_COMMAND)) {
+      this.#publish(left.slice(0, TARGETS_PER_COMMAND), message, undefined, 0);
+    }
+    this.#publish(left, message, origin, number);
+  }
+
+  #publish(
+    queues: readonly QueueId[],
+    message: MessageFields,
+    origin: PublishOrigin | undefined,
+    number: number,
+  ): void {
     const blockBytes = messageBlockBytes(message);
     if (blockBytes > MESSAGE_BLOCK_BYTES_MAX) {
       this.#publishInParts(queues, message, origin, number);
@@ -131,7 +163,7 @@ export class ShardOutbox {
   answered(through: number, outcomes: readonly { readonly sequence: number; readonly outcome: Outcome }[]): void {
     if (through < this.#ring.first) return;
     const wasFull = this.isFull;
-    this.#ring.answer(through, outcomes);
+    this.#ring.answer(through, outcomes.length === 0 ? outcomes : this.#withStale(outcomes));
     let done = 0;
     while (done < this.#batches.length && this.#batches[done]!.last <= through)
       this.#keptBytes -= this.#batches[done++]!.bytes.length;
@@ -140,6 +172,18 @@ export class ShardOutbox {
       this.#unsent = Math.max(0, this.#unsent - done);
     }
     if (wasFull || done > 0) this.#deps.wake();
+  }
+
+  /**
+   * A queue that could not be introduced, because this node's topology was too old, looks deleted to the commands behind.
+   * It is not: a message to it must not count as gone with its queue.
+   */
+  #withStale(outcomes: readonly SequencedOutcome[]): readonly SequencedOutcome[] {
+    return outcomes.map(decided => {
+      if (decided.outcome.kind === 'stale-topology') this.#staleThrough = this.#ring.next - 1;
+      const isStale = decided.outcome.kind === 'no-such-queue' && decided.sequence <= this.#staleThrough;
+      return isStale ? { sequence: decided.sequence, outcome: STALE } : decided;
+    });
   }
 
   /** The session, or the shard, has ended: everything that waits gets this outcome. */

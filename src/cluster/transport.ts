@@ -81,7 +81,7 @@ export const CLUSTER_STATE_BYTES_MAX = 64 * 1024;
 /** `refuse` carries one sentence for the operators of both nodes. */
 export type Decision = { readonly accept: true } | { readonly accept: false; readonly reason: string };
 
-/** The cluster layer's side of the port. Callbacks run on the event loop, never inside a call of the transport's methods. */
+/** The cluster layer's side of the port. Callbacks come from the event loop; only `removePeer` calls `disconnected` itself. */
 export interface TransportListener {
   /** This node, as it is now; asked for at every handshake. */
   identity(): NodeIdentity;

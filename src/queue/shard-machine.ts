@@ -34,7 +34,7 @@ import { ShardState } from './shard-state.ts';
 
 /** The state machine of one shard: many queues behind one log. Pure; see `ShardEffects` for what comes out. */
 export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable {
-  readonly #state: ShardState;
+  #state: ShardState;
 
   constructor(state = new ShardState()) {
     this.#state = state;
@@ -45,6 +45,11 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
     const state = restoreState(pages);
     assert(state.applied <= at.index, () => `pages of entry ${state.applied} for a checkpoint at ${at.index}`);
     return new ShardMachine(state);
+  }
+
+  /** From here on this machine is what `other` was: a snapshot was installed. `other` is not used any more. */
+  become(other: ShardMachine): void {
+    this.#state = other.#state;
   }
 
   get applied(): LogIndex {

@@ -167,6 +167,12 @@ export class Raft {
     else tickWithoutLead(this.#core);
   }
 
+  /** Whether `propose` would take a payload now. False during a leadership transfer, which may yet be given up. */
+  get acceptsProposals(): boolean {
+    const { leadership } = this.#core;
+    return leadership !== undefined && leadership.transfer === undefined;
+  }
+
   /** The payload belongs to Raft from here on. Refused by others than a leader, and during a leadership transfer. */
   propose(payload: Uint8Array): ProposeResult {
     return propose(this.#core, payload);
@@ -263,9 +269,10 @@ export class Raft {
   }
 
   /**
-   * The switch to the snapshot's state is durable. Before the driver begins the switch it makes sure that `installing`
-   * is still this snapshot, and until it has called this it neither steps nor takes a ready. Entries behind the snapshot
-   * stay if `termAt(snapshot.last.index)` is the snapshot's term; otherwise the whole log goes, in the journal too.
+   * The switch to the snapshot's state is durable, and every write taken before it. Before the driver begins the switch
+   * it makes sure that `installing` is still this snapshot; from then until it has called this it neither steps nor takes
+   * a ready. Entries behind the snapshot stay if `termAt(snapshot.last.index)` is the snapshot's term; otherwise the whole
+   * log goes, in the journal too.
    */
   snapshotInstalled(snapshot: SnapshotMeta): void {
     const core = this.#core;

@@ -1,16 +1,16 @@
 import { ByteReader, ByteWriter } from '../lib/bytes.ts';
 import { crc32 } from '../lib/crc32.ts';
 import type { GroupId } from '../lib/ids.ts';
-import type { Page } from '../raft/checkpoint.ts';
+import type { PageKey } from '../raft/checkpoint.ts';
 import type { EntryId } from '../raft/messages.ts';
 import type { KeyValueOperation } from './key-value-store.ts';
 import { manifestKey, pageKey, readPageKey } from './keyspace.ts';
 
 /**
- * How checkpoints lie in the key-value store. Each checkpoint has a number; its pages are written beside the older
- * versions of the same pages, and count only once the manifest with that number is there. So a checkpoint that is cut
- * short leaves its predecessor whole. LevelDB may lose an unsynced batch and keep a later one, therefore every batch of
- * pages is synced before the manifest is written, and older versions are deleted only after it (R14, R16).
+ * How checkpoints lie in the key-value store. Each has a number; its pages are written beside the older versions of the
+ * same pages, in synced batches, and count once the manifest with that number is there. The batch of the manifest also
+ * deletes the versions that it replaces: so there is always exactly one version of each page that counts, a checkpoint
+ * that is cut short leaves its predecessor whole, and no loss of an unsynced batch can mix two (R14, R16).
  */
 export interface Manifest {
   readonly number: number;
@@ -38,22 +38,29 @@ export function openValue(key: Uint8Array, sealed: Uint8Array): Uint8Array | und
   return new ByteReader(sealed).u32() === crc32(value, crc32(key)) ? value : undefined;
 }
 
-/** What a page adds to a manifest's sum. Independent of the checkpoint that wrote it. */
-export function pageChecksum(page: Page): number {
-  const { space, kind, number } = page.key;
-  const out = new ByteWriter(11);
-  out.u48(space);
-  out.u8(kind);
-  out.u32(number);
-  return page.bytes === undefined ? 0 : crc32(page.bytes, crc32(out.view()));
+/** A page that exists. */
+export interface StoredPage {
+  readonly key: PageKey;
+  readonly bytes: Uint8Array;
 }
 
-export function pageOperation(group: GroupId, generation: number, checkpoint: number, page: Page): KeyValueOperation {
+/** What a page adds to a manifest's sum. Independent of the checkpoint that wrote it. */
+export function pageChecksum({ key, bytes }: StoredPage): number {
+  const out = new ByteWriter(11);
+  out.u48(key.space);
+  out.u8(key.kind);
+  out.u32(key.number);
+  return crc32(bytes, crc32(out.view()));
+}
+
+export function pageOperation(
+  group: GroupId,
+  generation: number,
+  checkpoint: number,
+  page: StoredPage,
+): KeyValueOperation {
   const key = pageKey(group, generation, page.key, checkpoint);
-  const out = new ByteWriter(1 + (page.bytes?.length ?? 0));
-  out.u8(page.bytes === undefined ? 0 : 1);
-  if (page.bytes !== undefined) out.bytes(page.bytes);
-  return { type: 'put', key, value: sealValue(key, out.view()) };
+  return { type: 'put', key, value: sealValue(key, page.bytes) };
 }
 
 export function manifestOperation(group: GroupId, generation: number, manifest: Manifest): KeyValueOperation {
@@ -81,44 +88,31 @@ export function readManifest(key: Uint8Array, sealed: Uint8Array): Manifest | un
   };
 }
 
-/** A page's latest version that counts. */
-export interface StoredPage {
-  readonly page: Page;
-  readonly checkpoint: number;
+export interface AssembledCheckpoint {
+  readonly pages: readonly (StoredPage & { readonly checkpoint: number })[];
+  /** Keys of pages of a later checkpoint that was cut short. */
+  readonly leftovers: readonly Uint8Array[];
 }
 
-/**
- * Puts a checkpoint together from its manifest and all stored pages, ascending by key. `leftovers` are versions that do
- * not count: older ones, and those of a checkpoint that was cut short. Undefined: damaged.
- */
+/** Puts a checkpoint together from its manifest and all stored pages. Undefined: damaged. */
 export function assembleCheckpoint(
   manifest: Manifest,
   stored: readonly (readonly [key: Uint8Array, value: Uint8Array])[],
-): { readonly pages: readonly StoredPage[]; readonly leftovers: readonly Uint8Array[] } | undefined {
-  const latest = new Map<string, StoredPage & { readonly key: Uint8Array }>();
+): AssembledCheckpoint | undefined {
+  const pages: (StoredPage & { checkpoint: number })[] = [];
   const leftovers: Uint8Array[] = [];
+  let sum = 0;
   for (const [key, sealed] of stored) {
     const { page, checkpoint } = readPageKey(key);
     if (checkpoint > manifest.number) {
       leftovers.push(key);
       continue;
     }
-    const value = openValue(key, sealed);
-    if (value === undefined) return undefined;
-    const name = `${page.space}/${page.kind}/${page.number}`;
-    const older = latest.get(name);
-    if (older !== undefined) leftovers.push(older.key);
-    latest.set(name, { key, checkpoint, page: { key: page, bytes: value[0] === 1 ? value.slice(1) : undefined } });
-  }
-  const pages: StoredPage[] = [];
-  let sum = 0;
-  for (const { key, page, checkpoint } of latest.values()) {
-    if (page.bytes === undefined) {
-      leftovers.push(key);
-      continue;
-    }
-    sum = (sum + pageChecksum(page)) >>> 0;
-    pages.push({ page, checkpoint });
+    const bytes = openValue(key, sealed);
+    if (bytes === undefined) return undefined;
+    const found = { key: page, bytes, checkpoint };
+    sum = (sum + pageChecksum(found)) >>> 0;
+    pages.push(found);
   }
   return pages.length === manifest.pageCount && sum === manifest.pageSum ? { pages, leftovers } : undefined;
 }

@@ -1,5 +1,5 @@
 import type { GroupId, LogIndex } from '../lib/ids.ts';
-import type { Page } from '../raft/checkpoint.ts';
+import type { Page, PageKey } from '../raft/checkpoint.ts';
 import type { EntryId } from '../raft/messages.ts';
 import {
   assembleCheckpoint,
@@ -12,11 +12,25 @@ import {
   sealValue,
 } from './checkpoint-codec.ts';
 import type { KeyValueOperation, KeyValueStore } from './key-value-store.ts';
-import { manifestKey, pageKey, pagesOf, stragglerKey, stragglersOf } from './keyspace.ts';
+import {
+  checkpointsBeside,
+  manifestKey,
+  pageKey,
+  pagesOf,
+  readStragglerKey,
+  stragglerKey,
+  stragglersFrom,
+} from './keyspace.ts';
 
 interface KnownPage {
   readonly checkpoint: number;
   readonly checksum: number;
+}
+
+/** Which message of a group's log. */
+export interface StragglerId {
+  readonly entry: LogIndex;
+  readonly position: number;
 }
 
 /** What the store knows of one group's latest complete checkpoint, so that the next can be an increment. */
@@ -24,15 +38,19 @@ interface GroupState {
   readonly generation: number;
   manifest: Manifest;
   readonly pages: Map<string, KnownPage>;
+  /** Pages stored for the next checkpoint, also by a writer that was given up: those that it has no use for must go. */
+  readonly stored: Map<string, PageKey>;
 }
 
 const NO_CHECKPOINT: Manifest = { number: 0, predecessor: 0, at: { term: 0, index: 0 }, pageCount: 0, pageSum: 0 };
-const nameOf = ({ space, kind, number }: Page['key']): string => `${space}/${kind}/${number}`;
+const stateKey = (group: GroupId, generation: number): string => `${group}/${generation}`;
+const nameOf = ({ space, kind, number }: PageKey): string => `${space}/${kind}/${number}`;
 
 /** Checkpoints and stragglers of all groups of a node, over a key-value store (R13, R14, R16). */
 export class CheckpointStore {
   readonly #store: KeyValueStore;
-  readonly #groups = new Map<GroupId, GroupState>();
+  /** By group and generation: while a snapshot comes in, the state it will replace is still checkpointed. */
+  readonly #states = new Map<string, GroupState>();
 
   constructor(store: KeyValueStore) {
     this.#store = store;
@@ -49,24 +67,21 @@ export class CheckpointStore {
     const found = assembleCheckpoint(manifest, stored);
     if (found === undefined) return 'damaged';
     const pages = new Map(
-      found.pages.map(({ page, checkpoint }) => [nameOf(page.key), { checkpoint, checksum: pageChecksum(page) }]),
+      found.pages.map(page => [nameOf(page.key), { checkpoint: page.checkpoint, checksum: pageChecksum(page) }]),
     );
-    this.#groups.set(group, { generation, manifest, pages });
-    if (found.leftovers.length > 0) {
-      await this.#store.batch(
-        found.leftovers.map(leftover => ({ type: 'del', key: leftover })),
-        { sync: false },
-      );
-    }
+    this.#states.set(stateKey(group, generation), { generation, manifest, pages, stored: new Map() });
+    // Synced: pages of a checkpoint that was cut short must not come back under the next one, which has the same number.
+    await this.#delete(found.leftovers, { sync: true });
     if (manifest.number === 0) return 'none';
-    return { at: manifest.at, pages: found.pages.map(({ page }) => page) };
+    return { at: manifest.at, pages: [...found.pages] };
   }
 
   begin(group: GroupId, generation: number, at: EntryId): CheckpointWriter {
-    let state = this.#groups.get(group);
-    if (state?.generation !== generation) {
-      state = { generation, manifest: NO_CHECKPOINT, pages: new Map() };
-      this.#groups.set(group, state);
+    const key = stateKey(group, generation);
+    let state = this.#states.get(key);
+    if (state === undefined) {
+      state = { generation, manifest: NO_CHECKPOINT, pages: new Map(), stored: new Map() };
+      this.#states.set(key, state);
     }
     return new CheckpointWriter(this.#store, group, state, at);
   }
@@ -91,19 +106,45 @@ export class CheckpointStore {
     return sealed === undefined ? undefined : openValue(key, sealed);
   }
 
-  /** Forgets stragglers of entries `first` to `last` that `isAlive` does not know. */
-  async dropStragglers(
-    group: GroupId,
-    first: LogIndex,
-    last: LogIndex,
-    isAlive: (key: Uint8Array) => boolean,
-  ): Promise<number> {
-    const dead: KeyValueOperation[] = [];
-    for await (const [key] of this.#store.iterate(stragglersOf(group, first, last))) {
-      if (!isAlive(key)) dead.push({ type: 'del', key });
+  /** The group's stragglers from one on, at most `countMax`. */
+  async listStragglers(group: GroupId, from: StragglerId, countMax: number): Promise<StragglerId[]> {
+    const keys = await this.#store.keys(stragglersFrom(group, from), countMax);
+    return keys.map(key => {
+      const { index, position } = readStragglerKey(key);
+      return { entry: index, position };
+    });
+  }
+
+  /** Need not be durable: one that comes back is found dead again. */
+  deleteStragglers(group: GroupId, stragglers: readonly StragglerId[]): Promise<void> {
+    return this.#delete(
+      stragglers.map(({ entry, position }) => stragglerKey(group, entry, position)),
+      { sync: false },
+    );
+  }
+
+  /**
+   * Forgets the checkpoints of all generations of a group but this one, or of all: those that an installed snapshot has
+   * replaced, and what a transfer left that was given up (R17). Durable when it resolves.
+   */
+  async keepGeneration(group: GroupId, generation: number | undefined): Promise<void> {
+    const kept = generation === undefined ? undefined : stateKey(group, generation);
+    for (const key of this.#states.keys()) {
+      if (key.startsWith(`${group}/`) && key !== kept) this.#states.delete(key);
     }
-    if (dead.length > 0) await this.#store.batch(dead, { sync: false });
-    return dead.length;
+    for (const range of checkpointsBeside(group, generation)) {
+      const keys: Uint8Array[] = [];
+      for await (const [key] of this.#store.iterate(range)) keys.push(key);
+      await this.#delete(keys, { sync: true });
+    }
+  }
+
+  async #delete(keys: readonly Uint8Array[], options: { readonly sync: boolean }): Promise<void> {
+    if (keys.length === 0) return;
+    await this.#store.batch(
+      keys.map(key => ({ type: 'del', key })),
+      options,
+    );
   }
 }
 
@@ -114,7 +155,7 @@ export class CheckpointWriter {
   readonly #state: GroupState;
   readonly #at: EntryId;
   readonly #number: number;
-  readonly #written = new Map<string, { readonly page: Page['key']; readonly checksum: number | undefined }>();
+  readonly #written = new Map<string, { readonly key: PageKey; readonly checksum: number | undefined }>();
 
   constructor(store: KeyValueStore, group: GroupId, state: GroupState, at: EntryId) {
     this.#store = store;
@@ -124,44 +165,50 @@ export class CheckpointWriter {
     this.#number = state.manifest.number + 1;
   }
 
+  /** Durable, but not counting, when it resolves. */
   async add(pages: readonly Page[]): Promise<void> {
-    const { generation } = this.#state;
-    const operations = pages.map(page => pageOperation(this.#group, generation, this.#number, page));
-    await this.#store.batch(operations, { sync: true });
-    for (const page of pages) {
-      const checksum = page.bytes === undefined ? undefined : pageChecksum(page);
-      this.#written.set(nameOf(page.key), { page: page.key, checksum });
+    const operations: KeyValueOperation[] = [];
+    for (const { key, bytes } of pages) {
+      if (bytes === undefined) {
+        this.#written.set(nameOf(key), { key, checksum: undefined });
+        continue;
+      }
+      const page = { key, bytes };
+      operations.push(pageOperation(this.#group, this.#state.generation, this.#number, page));
+      this.#written.set(nameOf(key), { key, checksum: pageChecksum(page) });
+      this.#state.stored.set(nameOf(key), key);
     }
+    if (operations.length > 0) await this.#store.batch(operations, { sync: true });
   }
 
+  /** The checkpoint counts, and its predecessor does not any more, when it resolves. */
   async finish(): Promise<void> {
-    const { generation, manifest: predecessor, pages } = this.#state;
+    const { generation, manifest: predecessor, pages, stored } = this.#state;
     let { pageCount, pageSum } = predecessor;
-    const outdated: KeyValueOperation[] = [];
-    const outdate = (page: Page['key'], checkpoint: number): void => {
-      outdated.push({ type: 'del', key: pageKey(this.#group, generation, page, checkpoint) });
-    };
-    for (const [name, { page, checksum }] of this.#written) {
+    const replaced: KeyValueOperation[] = [];
+    for (const [name, { key, checksum }] of this.#written) {
       const known = pages.get(name);
       if (known !== undefined) {
         pageCount--;
         pageSum = (pageSum - known.checksum) >>> 0;
-        outdate(page, known.checkpoint);
+        replaced.push({ type: 'del', key: pageKey(this.#group, generation, key, known.checkpoint) });
       }
-      if (checksum === undefined) {
-        outdate(page, this.#number);
-        continue;
-      }
+      if (checksum === undefined) continue;
       pageCount++;
       pageSum = (pageSum + checksum) >>> 0;
     }
+    for (const [name, key] of stored) {
+      if (this.#written.get(name)?.checksum !== undefined) continue;
+      replaced.push({ type: 'del', key: pageKey(this.#group, generation, key, this.#number) });
+    }
     const manifest = { number: this.#number, predecessor: predecessor.number, at: this.#at, pageCount, pageSum };
-    await this.#store.batch([manifestOperation(this.#group, generation, manifest)], { sync: true });
+    const operations = [manifestOperation(this.#group, generation, manifest), ...replaced];
+    await this.#store.batch(operations, { sync: true });
     this.#state.manifest = manifest;
+    stored.clear();
     for (const [name, { checksum }] of this.#written) {
       if (checksum === undefined) pages.delete(name);
       else pages.set(name, { checkpoint: this.#number, checksum });
     }
-    if (outdated.length > 0) await this.#store.batch(outdated, { sync: false });
   }
 }

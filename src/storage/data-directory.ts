@@ -1,15 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statfsSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 const ID_FILE = 'directory-id';
@@ -51,12 +41,6 @@ export class DataDirectory {
 
   saveFormation(bytes: Uint8Array): void {
     writeDurably(this.path, FORMATION_FILE, bytes);
-  }
-
-  /** Room for this process on the file system. */
-  freeBytes(): number {
-    const { bavail, bsize } = statfsSync(this.path);
-    return bavail * bsize;
   }
 }
 

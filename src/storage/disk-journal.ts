@@ -10,7 +10,8 @@ import type { DiskReply, DiskRequest } from './disk-thread.ts';
 import type { Location } from './group-log.ts';
 import type { Journal } from './journal.ts';
 import { bytesAt, decodeEntryAt, type RecoveryReport, recoverJournal } from './journal-recovery.ts';
-import { type JournalOptions, segmentFile } from './journal-work.ts';
+import type { Pin } from './journal-space.ts';
+import { type JournalOptions, type JournalWork, segmentFile } from './journal-work.ts';
 import type { JournalFiles } from './segment-scan.ts';
 
 export interface DiskJournalOptions {
@@ -37,6 +38,7 @@ export type OpenedJournal =
 
 interface PendingRead {
   readonly locations: readonly Location[];
+  readonly pin: Pin;
   readonly done: (entries: (Entry | undefined)[]) => void;
 }
 
@@ -51,6 +53,10 @@ export class DiskJournal {
   /** Callbacks of appends that are not durable yet, by the number that `durableThrough` has to reach. */
   #waiting: { readonly number: number; readonly durable: () => void }[] = [];
   readonly #reads = new Map<number, PendingRead>();
+  /** Reads of records that are not on disk yet. */
+  #earlyReads: PendingRead[] = [];
+  /** Files that are gone with the work under way: the reader must not keep their blocks. */
+  #leavingFiles: string[] = [];
   #lastRead = 0;
   #isFull = false;
   #isClosed = false;
@@ -67,7 +73,7 @@ export class DiskJournal {
   /** Recovers what is in the directory; resolves when what was recovered is durable. */
   static async open(options: DiskJournalOptions, deps: DiskJournalDependencies): Promise<OpenedJournal> {
     const arena = new Arena();
-    const recovery = recoverJournal(filesIn(options.directory), options.journal, bytes => arena.allocate(bytes));
+    const recovery = recoverJournal(directoryFiles(options.directory), options.journal, bytes => arena.allocate(bytes));
     if (!recovery.recovered) return { opened: false, reason: recovery.reason };
     const journal = new DiskJournal(options, deps, recovery.journal, arena);
     const number = recovery.journal.append([]);
@@ -88,36 +94,54 @@ export class DiskJournal {
   }
 
   append(write: GroupWrite, durable: () => void): void {
-    this.#waiting.push({ number: this.core.append([write]), durable });
+    this.#whenDurable(this.core.append([write]), durable);
+  }
+
+  /** See `Journal.appendBody`. */
+  appendBody(group: GroupId, generation: number, entry: Entry, durable: () => void): void {
+    this.#whenDurable(this.core.appendBody(group, generation, entry), durable);
+  }
+
+  /** See `Journal.setDamaged`. */
+  setDamaged(group: GroupId, damaged: boolean, durable: () => void): void {
+    this.#whenDurable(this.core.setDamaged(group, damaged), durable);
+  }
+
+  #whenDurable(number: number, durable: () => void): void {
+    if (number > this.core.durableThrough) {
+      this.#waiting.push({ number, durable });
+      return;
+    }
+    setImmediate(() => {
+      if (!this.#isClosed) durable();
+    });
+  }
+
+  /** There is little room on the file system (R18). */
+  diskShort(isShort: boolean): void {
+    this.core.diskShort(isShort);
   }
 
   /** Hands what was appended to the writing thread, unless it is busy: then it goes with the next work. */
   flush(): void {
     if (this.#isClosed) return;
-    const work = this.core.takeWork();
-    if (work !== undefined) this.#writer.postMessage({ do: 'work', ...work } satisfies DiskRequest);
+    this.#start(this.core.takeWork());
   }
 
   /** For a quiet moment (R11): see `Journal.takeIdleWork`. */
   idle(): void {
     if (this.#isClosed) return;
-    const work = this.core.takeIdleWork();
-    if (work !== undefined) this.#writer.postMessage({ do: 'work', ...work } satisfies DiskRequest);
+    this.#start(this.core.takeIdleWork());
   }
 
   /**
-   * Reads records. An entry is undefined if its record is not there any more: its segment was recycled while the read was
-   * under way, or it is damaged.
+   * Reads records, when they are on disk. Their segments are kept until then, so an entry that is undefined is damaged, or
+   * was gone when it was asked for.
    */
   read(locations: readonly Location[], done: (entries: (Entry | undefined)[]) => void): void {
-    const number = ++this.#lastRead;
-    this.#reads.set(number, { locations, done });
-    const pieces = locations.map(location => ({
-      file: segmentFile(location.segment),
-      position: location.position,
-      length: bytesAt(location),
-    }));
-    this.#reader.postMessage({ do: 'read', number, pieces } satisfies DiskRequest);
+    const read = { locations, pin: this.core.space.pinLocations(locations), done };
+    if (locations.every(location => this.core.isDurable(location))) this.#startRead(read);
+    else this.#earlyReads.push(read);
   }
 
   locate(group: GroupId, index: LogIndex): Location | undefined {
@@ -145,6 +169,29 @@ export class DiskJournal {
     return worker;
   }
 
+  #start(work: JournalWork | undefined): void {
+    if (work === undefined) return;
+    const operations = work.operations.map(operation => {
+      if (operation.do === 'delete') this.#leavingFiles.push(operation.file);
+      else if (operation.do === 'rename') this.#leavingFiles.push(operation.from);
+      // A view of memory that is not shared would be sent with a copy of the whole buffer behind it.
+      if (operation.do !== 'write') return operation;
+      return { ...operation, buffers: operation.buffers.map(buffer => this.#arena.adopt(buffer)) };
+    });
+    this.#writer.postMessage({ do: 'work', number: work.number, operations } satisfies DiskRequest);
+  }
+
+  #startRead(read: PendingRead): void {
+    const number = ++this.#lastRead;
+    this.#reads.set(number, read);
+    const pieces = read.locations.map(location => ({
+      file: segmentFile(location.segment),
+      position: location.position,
+      length: bytesAt(location),
+    }));
+    this.#reader.postMessage({ do: 'read', number, pieces } satisfies DiskRequest);
+  }
+
   #worked(reply: Extract<DiskReply, { did: 'work' }>): void {
     if (reply.outcome === 'failed') {
       this.#deps.failed(`the journal could not be written: ${reply.reason}`);
@@ -159,7 +206,11 @@ export class DiskJournal {
     }
     this.#isFull = false;
     this.core.workCompleted(reply.number);
+    const files = this.#leavingFiles;
+    this.#leavingFiles = [];
+    if (files.length > 0) this.#reader.postMessage({ do: 'forget', files } satisfies DiskRequest);
     this.flush();
+    if (this.#earlyReads.length > 0) this.#startEarlyReads();
     const through = this.core.durableThrough;
     let done = 0;
     const waiting = this.#waiting;
@@ -168,10 +219,20 @@ export class DiskJournal {
     for (let i = 0; i < done; i++) waiting[i]!.durable();
   }
 
+  #startEarlyReads(): void {
+    const reads = this.#earlyReads;
+    this.#earlyReads = [];
+    for (const read of reads) {
+      if (read.locations.every(location => this.core.isDurable(location))) this.#startRead(read);
+      else this.#earlyReads.push(read);
+    }
+  }
+
   #readDone(reply: Extract<DiskReply, { did: 'read' }>): void {
     const read = this.#reads.get(reply.number);
     assert(read !== undefined, () => `read ${reply.number} is not under way`);
     this.#reads.delete(reply.number);
+    this.core.space.unpin(read.pin);
     read.done(
       reply.pieces.map((bytes, i) => (bytes === undefined ? undefined : decodeEntryAt(read.locations[i]!, bytes))),
     );
@@ -179,7 +240,7 @@ export class DiskJournal {
 }
 
 /** The journal's directory, read synchronously: recovery runs before anything else does. */
-function filesIn(directory: string): JournalFiles {
+export function directoryFiles(directory: string): JournalFiles {
   return {
     list: () =>
       readdirSync(directory, { withFileTypes: true })

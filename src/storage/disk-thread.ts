@@ -26,7 +26,9 @@ export type DiskRequest =
       readonly do: 'read';
       readonly number: number;
       readonly pieces: readonly { readonly file: string; readonly position: number; readonly length: number }[];
-    };
+    }
+  /** The files are gone under these names: what is held open of them goes, so that their blocks can. */
+  | { readonly do: 'forget'; readonly files: readonly string[] };
 
 export type DiskReply =
   | ({ readonly did: 'work'; readonly number: number } & WorkOutcome)
@@ -51,7 +53,8 @@ class DiskThread {
   serve(): void {
     this.#port.on('message', (request: DiskRequest) => {
       if (request.do === 'work') this.#work(request.number, request.operations);
-      else this.#read(request);
+      else if (request.do === 'read') this.#read(request);
+      else for (const file of request.files) this.#close(file);
     });
   }
 

@@ -97,11 +97,13 @@ export class GroupLog {
   /**
    * Moves the base. `replacesLog` is the answer of `isReplacedBy`, which recovery cannot find out again. A new
    * generation makes its bodies part of the log and voids what they replace (R17). Entries of another history may stay
-   * below the base: no message of theirs is alive. What is alive is then to be told anew.
+   * below the base: no message of theirs is alive. What is alive is then to be told anew. A base before the present one
+   * begins the log anew: nothing that is there is part of it.
    */
   setBase(base: LogBase, replacesLog: boolean): void {
     const { last } = base;
     const installs = base.generation !== this.base.generation;
+    if (last.index < this.base.last.index) this.#forgetRecords();
     if (replacesLog && this.lastIndex > last.index) this.truncate(last.index + 1);
     this.base = base;
     this.checkpointedTo = Math.max(this.checkpointedTo, last.index);
@@ -187,6 +189,23 @@ export class GroupLog {
     return { runs, missingFrom: next <= this.lastIndex ? next : undefined };
   }
 
+  /** Records at or below `through`, ascending; bodies of installed snapshots among them. */
+  recordsThrough(through: LogIndex): TermRun[] {
+    const runs: { term: Term; first: LogIndex; last: LogIndex }[] = [];
+    for (const chunk of this.chunks()) {
+      if (chunk.generation > this.base.generation) continue;
+      let previous: (typeof runs)[number] | undefined;
+      for (let slot = 0; slot < chunk.count; slot++) {
+        const index = chunk.indexAt(slot);
+        if (index > through) break;
+        if (chunk.isVoidAt(slot) || chunk.lengthAt(slot) === 0) continue;
+        if (previous?.last === index - 1) previous.last = index;
+        else runs.push((previous = { term: chunk.term, first: index, last: index }));
+      }
+    }
+    return runs.sort((a, b) => a.first - b.first);
+  }
+
   /** Whether a record of this chunk is still needed apart from messages alive at or below the base. */
   needs(chunk: Chunk): boolean {
     if (chunk.count === 0) return false;
@@ -215,6 +234,15 @@ export class GroupLog {
   *chunks(): Generator<Chunk> {
     yield* this.#entries;
     for (const bodies of this.#bodies) yield* bodies.chunks;
+  }
+
+  #forgetRecords(): void {
+    for (const chunk of this.chunks()) if (chunk.count > 0) detach(chunk, chunk.first);
+    this.#entries.length = 0;
+    this.#bodies.length = 0;
+    this.checkpointedTo = 0;
+    this.lastIndex = 0;
+    this.lastTerm = 0;
   }
 
   #entryChunk(index: LogIndex): Chunk | undefined {

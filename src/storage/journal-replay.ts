@@ -109,7 +109,9 @@ export class JournalReplay {
       case RecordType.base: {
         const group = this.#known(header, segment);
         const base: LogBase = { last: { term, index }, membership: decodeBaseMembership(payload), generation };
-        if (group !== undefined && index >= group.base.last.index) group.setBase(base, header.kind === 1);
+        if (group === undefined) return;
+        if (index >= group.base.last.index || generation > group.base.generation)
+          group.setBase(base, header.kind === 1);
         return;
       }
       default:
@@ -122,7 +124,7 @@ export class JournalReplay {
     const group = this.#groupOf(groupId(header.group));
     const { hardState, base, damaged } = decodeGroupStatement(payload, header.generation);
     group.hardState = hardState;
-    group.damaged ||= damaged;
+    group.damaged = damaged;
     group.establish(base, { term: header.term, index: header.index });
   }
 

@@ -1,16 +1,24 @@
 import { assert } from '../lib/assert.ts';
 import type { GroupId, LogIndex } from '../lib/ids.ts';
-import type { GroupLog } from './group-log.ts';
+import type { GroupLog, Location } from './group-log.ts';
 import type { JournalOptions } from './journal-work.ts';
 import type { Segment, SegmentUsage } from './segment.ts';
+import { StragglerAccount } from './straggler-account.ts';
 
 /** A sealed segment of which little is alive, and the entries whose living messages have to be copied (R13). */
 export interface CleaningCandidate {
   readonly segment: number;
   readonly liveBytes: number;
   readonly ranges: readonly { readonly group: GroupId; readonly first: LogIndex; readonly last: LogIndex }[];
-  /** How near the journal is to its bound of twice the bytes alive plus a reserve; 1 is the bound. The driver's rate follows it. */
+}
+
+/** What has to happen so that the journal stays within its bound (R13). */
+export interface SpaceWanted {
+  /** How near the journal is to its bound of twice the bytes alive plus a reserve; 1 is the bound. The pace follows it. */
   readonly pressure: number;
+  /** Groups that keep old segments: a checkpoint has to cover this entry, and the log proper to begin behind it. */
+  readonly groups: readonly { readonly group: GroupId; readonly through: LogIndex }[];
+  readonly candidate: CleaningCandidate | undefined;
 }
 
 /** Keeps segments from being reclaimed while their records are read; given back with `unpin`. */
@@ -32,6 +40,7 @@ export class JournalSpace {
   readonly #segments: ReadonlyMap<number, Segment>;
   readonly #groups: ReadonlyMap<GroupId, GroupLog>;
   readonly #options: JournalOptions;
+  readonly stragglers = new StragglerAccount();
   #hasChanged = true;
 
   constructor(segments: ReadonlyMap<number, Segment>, groups: ReadonlyMap<GroupId, GroupLog>, options: JournalOptions) {
@@ -52,19 +61,25 @@ export class JournalSpace {
    */
   addLive(group: GroupId, index: LogIndex, bytes: number): boolean {
     const usage = this.#groups.get(group)?.chunkOf(index)?.usage;
-    if (usage === undefined) return false;
+    if (usage === undefined) {
+      this.stragglers.add(group, bytes);
+      return false;
+    }
     usage.liveBytes += bytes;
     return true;
   }
 
   /**
    * The message is gone by applying entry `at`, with the bytes given to `addLive`. Its record is dead only when a checkpoint
-   * covers `at`, so that a machine that is restored never misses a body. Without effect for stragglers, whose entries
-   * have left the journal.
+   * covers `at`, so that a machine that is restored never misses a body. If the entry has left the journal it is a
+   * straggler.
    */
   releaseLive(group: GroupId, index: LogIndex, bytes: number, at: LogIndex): void {
     const chunk = this.#groups.get(group)?.chunkOf(index);
-    if (chunk === undefined) return;
+    if (chunk === undefined) {
+      this.stragglers.release(group, bytes);
+      return;
+    }
     const { usage } = chunk;
     usage.liveBytes -= bytes;
     assert(usage.liveBytes >= 0, () => `group ${group}: entry ${index} has no message alive`);
@@ -92,6 +107,7 @@ export class JournalSpace {
     const log = this.#groups.get(group);
     if (log === undefined) return;
     log.accounted = false;
+    this.stragglers.reset(group);
     for (const segment of this.#segments.values()) {
       const usage = segment.usages.get(group);
       if (usage === undefined) continue;
@@ -107,32 +123,79 @@ export class JournalSpace {
     return { segments };
   }
 
-  unpin(pin: Pin): void {
-    for (const segment of pin.segments) segment.pins--;
-    this.#hasChanged = true;
+  /** Keeps the segments that are about to be read, so that none of them becomes another before. */
+  pinLocations(locations: readonly Location[]): Pin {
+    const segments: Segment[] = [];
+    for (const location of locations) {
+      const segment = this.#segments.get(location.segment);
+      if (segment === undefined || segments.at(-1) === segment) continue;
+      segment.pins++;
+      segments.push(segment);
+    }
+    return { segments };
   }
 
-  /** The segment most worth cleaning, if the journal has too many dead bytes. Pinned segments are left out. */
-  cleaningCandidate(): CleaningCandidate | undefined {
-    let aliveBytes = 0;
-    let candidate: Segment | undefined;
-    let candidateShare = LIVE_SHARE_MAX;
+  unpin(pin: Pin): void {
+    for (const segment of pin.segments) {
+      segment.pins--;
+      if (this.#isDead(segment)) this.#hasChanged = true;
+    }
+  }
+
+  /** Undefined as long as the journal is well within its bound. The disk being short, nothing dead is kept. */
+  wanted(isDiskShort = false): SpaceWanted | undefined {
+    let liveBytes = 0;
+    for (const segment of this.#segments.values()) liveBytes += segment.liveBytes;
+    const { deadBytesReserve, segmentBytesMax } = this.#options;
+    const bound = 2 * liveBytes + (isDiskShort ? segmentBytesMax : deadBytesReserve);
+    const { bytesUsed } = this;
+    if (bytesUsed < PRESSURE_MIN * bound) return undefined;
+    const groups = this.#holders(bytesUsed - PRESSURE_MIN * bound);
+    return { pressure: bytesUsed / bound, groups, candidate: this.#candidate() };
+  }
+
+  /**
+   * Who has to move on so that the oldest segments can go, as many as make up `bytes`. The others keep their part of
+   * the log for followers that come back.
+   */
+  #holders(bytes: number): SpaceWanted['groups'] {
+    const through = new Map<GroupId, LogIndex>();
+    let freeable = 0;
     for (const segment of this.#segments.values()) {
-      const liveBytes = segment.liveBytes;
-      if (!segment.isSealed || this.#holdsLog(segment)) {
-        aliveBytes += segment.end;
-        continue;
+      if (freeable >= bytes) break;
+      if (!isWorthCleaning(segment)) continue;
+      freeable += segment.end;
+      for (const usage of segment.usages.values()) {
+        const index = this.#heldThrough(usage);
+        if (index > (through.get(usage.group) ?? 0)) through.set(usage.group, index);
       }
-      aliveBytes += liveBytes;
-      const share = liveBytes / segment.end;
-      if (share >= candidateShare || segment.pins > 0 || segment.isCleaned || liveBytes === 0) continue;
+    }
+    return [...through].map(([group, index]) => ({ group, through: index }));
+  }
+
+  /** The entry behind which a group's base or checkpoint has to be before its records in a segment can go; 0: they can. */
+  #heldThrough({ group, chunks, releasedAt }: SegmentUsage): LogIndex {
+    const log = this.#groups.get(group);
+    if (log === undefined) return 0;
+    let through = releasedAt > log.checkpointedTo ? releasedAt : 0;
+    for (const chunk of chunks) if (chunk.generation === 0 && log.needs(chunk)) through = Math.max(through, chunk.last);
+    return through;
+  }
+
+  /** The emptiest segment of which only living messages are needed. */
+  #candidate(): CleaningCandidate | undefined {
+    let candidate: Segment | undefined;
+    let candidateShare = 1;
+    for (const segment of this.#segments.values()) {
+      const share = segment.liveBytes / segment.end;
+      if (share >= candidateShare || share === 0 || !isWorthCleaning(segment)) continue;
+      if (segment.pins > 0 || segment.isCleaned || this.#holdsLog(segment)) continue;
       candidate = segment;
       candidateShare = share;
     }
-    const pressure = this.bytesUsed / (2 * aliveBytes + this.#options.deadBytesReserve);
-    if (candidate === undefined || pressure < PRESSURE_MIN) return undefined;
+    if (candidate === undefined) return undefined;
     const ranges = [...candidate.usages.values()].filter(usage => usage.liveBytes > 0).map(rangeOf);
-    return { segment: candidate.number, liveBytes: candidate.liveBytes, ranges, pressure };
+    return { segment: candidate.number, liveBytes: candidate.liveBytes, ranges };
   }
 
   /**
@@ -146,6 +209,12 @@ export class JournalSpace {
     this.#hasChanged = true;
   }
 
+  /** The segment cannot be read whole: it stays in this life. */
+  setAside(number: number): void {
+    const segment = this.#segments.get(number);
+    if (segment !== undefined) segment.pins++;
+  }
+
   /** Something was released in another way than by a message that left. */
   changed(): void {
     this.#hasChanged = true;
@@ -155,7 +224,11 @@ export class JournalSpace {
   takeDead(): Segment[] {
     if (!this.#hasChanged) return [];
     this.#hasChanged = false;
-    return [...this.#segments.values()].filter(segment => this.#isDead(segment));
+    const dead = [...this.#segments.values()].filter(segment => this.#isDead(segment));
+    for (const { usages } of dead) {
+      for (const { group, liveBytes } of usages.values()) if (liveBytes > 0) this.stragglers.add(group, liveBytes);
+    }
+    return dead;
   }
 
   #isDead(segment: Segment): boolean {
@@ -178,6 +251,9 @@ export class JournalSpace {
     return false;
   }
 }
+
+const isWorthCleaning = (segment: Segment): boolean =>
+  segment.isSealed && segment.liveBytes < segment.end * LIVE_SHARE_MAX;
 
 function rangeOf(usage: SegmentUsage): { group: GroupId; first: LogIndex; last: LogIndex } {
   const chunks = usage.chunks.filter(chunk => chunk.count > 0);

@@ -3,6 +3,7 @@ import type { GroupId, LogIndex } from '../lib/ids.ts';
 import type { GroupWrite, LogBase } from '../raft/log-store.ts';
 import { encodeMembership } from '../raft/membership.ts';
 import { type Entry, EntryKind } from '../raft/messages.ts';
+import type { TermRun } from '../raft/ready.ts';
 import { type Allocate, BatchWriter } from './batch-writer.ts';
 import { GroupLog, type Location } from './group-log.ts';
 import { JournalSpace } from './journal-space.ts';
@@ -201,6 +202,11 @@ export class Journal {
     return this.#begin();
   }
 
+  /** There is little room on the file system: what is not needed goes at once. */
+  diskShort(isShort: boolean): void {
+    this.#gathering.operations.push(...this.#spares.diskShort(isShort));
+  }
+
   workCompleted(number: number): void {
     const work = this.#underWay;
     assert(work?.number === number, () => `work ${number} is not under way`);
@@ -231,6 +237,11 @@ export class Journal {
     return segment === undefined || location.position + recordBytes(location.length) <= segment.durableEnd;
   }
 
+  /** Records of a group at or below `through`. */
+  recordsThrough(id: GroupId, through: LogIndex): TermRun[] {
+    return this.#groups.get(id)?.recordsThrough(through) ?? [];
+  }
+
   /** The journal's view of a group, for its driver to read. */
   group(id: GroupId): GroupView | undefined {
     return this.#groups.get(id);
@@ -258,7 +269,7 @@ export class Journal {
     const { last, generation, membership } = base;
     const id = group.group;
     const continues = generation === group.base.generation;
-    assert(last.index >= group.base.last.index, () => `group ${id}: base goes back to ${last.index}`);
+    assert(!continues || last.index >= group.base.last.index, () => `group ${id}: base goes back to ${last.index}`);
     assert(!continues || group.termAt(last.index) === last.term, () => `group ${id}: no entry for base ${last.index}`);
     const replacesLog = group.isReplacedBy(base);
     this.#record(

@@ -19,7 +19,9 @@ export interface KeyRange {
 export interface KeyValueStore {
   get(key: Uint8Array): Promise<Uint8Array | undefined>;
   batch(operations: readonly KeyValueOperation[], options: { readonly sync: boolean }): Promise<void>;
-  /** Ascending by key, as of the moment of the call. */
+  /** Ascending by key, as of the moment of the first step. */
   iterate(range: KeyRange): AsyncIterable<readonly [key: Uint8Array, value: Uint8Array]>;
+  /** The first `countMax` keys of the range, ascending. */
+  keys(range: KeyRange, countMax: number): Promise<readonly Uint8Array[]>;
   close(): Promise<void>;
 }

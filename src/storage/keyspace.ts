@@ -12,19 +12,13 @@ import type { KeyRange } from './key-value-store.ts';
 export const Prefix = {
   /** u32 group, u32 generation -> the group's latest complete checkpoint: number, entry, count and sum of its pages. */
   manifest: 1,
-  /** u32 group, u32 generation, u48 space, u8 kind, u32 number, u48 checkpoint -> the page as of that checkpoint; empty: gone. */
+  /** u32 group, u32 generation, u48 space, u8 kind, u32 number, u48 checkpoint -> the page as of that checkpoint. */
   page: 2,
   /** u32 group, u48 index, u32 position -> a message moved out of a cleaned segment (R13). */
   straggler: 3,
 } as const;
 
-export const manifestKey = (group: GroupId, generation: number): Uint8Array => {
-  const out = new ByteWriter(9);
-  out.u8(Prefix.manifest);
-  out.u32(group);
-  out.u32(generation);
-  return out.view();
-};
+export const manifestKey = (group: GroupId, generation: number): Uint8Array => edge(Prefix.manifest, group, generation);
 
 export const pageKey = (group: GroupId, generation: number, page: PageKey, checkpoint: number): Uint8Array => {
   const out = new ByteWriter(26);
@@ -45,7 +39,22 @@ export const readPageKey = (key: Uint8Array): { readonly page: PageKey; readonly
 };
 
 /** All pages of one generation of a group. */
-export const pagesOf = (group: GroupId, generation: number): KeyRange => range(Prefix.page, group, generation);
+export const pagesOf = (group: GroupId, generation: number): KeyRange => ({
+  from: edge(Prefix.page, group, generation),
+  to: edge(Prefix.page, group, generation + 1),
+});
+
+/** What belongs to other generations of a group than this one; manifests first: pages without one do not count. */
+export const checkpointsBeside = (group: GroupId, generation: number | undefined): readonly KeyRange[] =>
+  [Prefix.manifest, Prefix.page].flatMap(prefix => {
+    const from = edge(prefix, group, 0);
+    const to = edge(prefix, group, 0xffff_ffff);
+    if (generation === undefined) return [{ from, to }];
+    return [
+      { from, to: edge(prefix, group, generation) },
+      { from: edge(prefix, group, generation + 1), to },
+    ];
+  });
 
 export const stragglerKey = (group: GroupId, index: LogIndex, position: number): Uint8Array => {
   const out = new ByteWriter(15);
@@ -63,19 +72,19 @@ export const readStragglerKey = (key: Uint8Array): { group: GroupId; index: LogI
   return { group: groupId(reader.u32()), index: reader.u48(), position: reader.u32() };
 };
 
-/** Stragglers of entries `first` to `last`, both included. */
-export const stragglersOf = (group: GroupId, first: LogIndex, last: LogIndex): KeyRange => ({
-  from: stragglerKey(group, first, 0),
-  to: stragglerKey(group, last + 1, 0),
+/** The group's stragglers from one on. */
+export const stragglersFrom = (
+  group: GroupId,
+  from: { readonly entry: LogIndex; readonly position: number },
+): KeyRange => ({
+  from: stragglerKey(group, from.entry, from.position),
+  to: stragglerKey(groupId(group + 1), 0, 0),
 });
 
-function range(prefix: number, group: GroupId, generation: number): KeyRange {
-  const edge = (value: number): Uint8Array => {
-    const out = new ByteWriter(9);
-    out.u8(prefix);
-    out.u32(group);
-    out.u32(value);
-    return out.view();
-  };
-  return { from: edge(generation), to: edge(generation + 1) };
+function edge(prefix: number, group: GroupId, generation: number): Uint8Array {
+  const out = new ByteWriter(9);
+  out.u8(prefix);
+  out.u32(group);
+  out.u32(generation);
+  return out.view();
 }

@@ -22,6 +22,7 @@ export class SpareFiles {
   #number: number;
   #filledBytes = 0;
   #pause = 0;
+  #isDiskShort = false;
 
   constructor(spares: Spares, options: JournalOptions) {
     this.#options = options;
@@ -35,7 +36,9 @@ export class SpareFiles {
 
   /** The file of a dead segment becomes a spare, or goes if there are enough. */
   keepOrDelete(file: string): FileOperation[] {
-    if (this.#available.length + this.#coming.length >= this.#options.sparesMax) return [{ do: 'delete', file }];
+    const { sparesMin, sparesMax } = this.#options;
+    const enough = this.#isDiskShort ? sparesMin : sparesMax;
+    if (this.#available.length + this.#coming.length >= enough) return [{ do: 'delete', file }];
     const to = spareFile(++this.#number);
     this.#coming.push(to);
     return [{ do: 'rename', from: file, to }, { do: 'sync-directory' }];
@@ -43,7 +46,7 @@ export class SpareFiles {
 
   /** The next slice of a new spare, if there are too few. */
   fill(): FileOperation[] {
-    if (this.#available.length + this.#coming.length >= this.#options.sparesMin) return [];
+    if (this.#isDiskShort || this.#available.length + this.#coming.length >= this.#options.sparesMin) return [];
     if (this.#pause > 0) {
       this.#pause--;
       return [];
@@ -61,6 +64,13 @@ export class SpareFiles {
       operations.push({ do: 'sync-directory' });
     }
     return operations;
+  }
+
+  /** While the disk is short only the spares that are its reserve stay. */
+  diskShort(isShort: boolean): FileOperation[] {
+    this.#isDiskShort = isShort;
+    if (!isShort) return [];
+    return this.#available.splice(this.#options.sparesMin).map(file => ({ do: 'delete', file }));
   }
 
   /** The work under way is done. */

@@ -1,4 +1,5 @@
 import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { assert } from '../lib/assert.ts';
 
 /** Bodies of volatile queues beyond the memory bound: never synced, gone with the process (R4). Made at the first use. */
 export class DiskSpillFile {
@@ -17,14 +18,22 @@ export class DiskSpillFile {
       rmSync(this.#path);
     }
     const position = this.#end;
-    writeSync(this.#fd, bytes, 0, bytes.length, position);
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(this.#fd, bytes, done, bytes.length - done, position + done);
+    }
     this.#end += bytes.length;
     return position;
   }
 
   read(position: number, length: number): Uint8Array {
+    const fd = this.#fd;
+    assert(fd !== undefined && position + length <= this.#end, () => `nothing was spilled at ${position}`);
     const bytes = new Uint8Array(length);
-    if (this.#fd !== undefined) readSync(this.#fd, bytes, 0, length, position);
+    for (let done = 0; done < length; ) {
+      const read = readSync(fd, bytes, done, length - done, position + done);
+      assert(read > 0, 'the spill file was cut by somebody');
+      done += read;
+    }
     return bytes;
   }
 

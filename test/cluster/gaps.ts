@@ -79,3 +79,16 @@ function firstAfter(times: readonly number[], limit: number): number {
   }
   return low;
 }
+
+/** The longest time between two events of one kind, on whatever connection, from `fromMs` to `toMs`. */
+export function longestSilenceBetween(history: History, kind: EventKind, fromMs: number, toMs: number): number {
+  let last = fromMs;
+  let longest = 0;
+  for (let row = 0; row < history.length; row++) {
+    const timeMs = history.timeAt(row);
+    if (history.kindAt(row) !== kind || timeMs < fromMs || timeMs > toMs) continue;
+    longest = Math.max(longest, timeMs - last);
+    last = timeMs;
+  }
+  return Math.max(longest, toMs - last);
+}

@@ -121,6 +121,21 @@ describe('the history checker', () => {
     expect(found(history)).toEqual(['needless-redelivery 1']);
   });
 
+  it('lets a consumer whose node died hold messages until the node is fenced, and not for ever', () => {
+    const { history, consumer, publish, deliver } = world();
+    history.ended(consumer, 'socket closed');
+    publish(1);
+    deliver(0, true, history.connected('consumer', 'warren-2'));
+    expect(found(history)).toEqual([]);
+
+    const long = world();
+    long.history.ended(long.consumer, 'socket closed');
+    long.pass(60_000);
+    long.publish(1);
+    long.deliver(0, true, long.history.connected('consumer', 'warren-2'));
+    expect(found(long.history)).toEqual(['needless-redelivery 1']);
+  });
+
   it('accepts a redelivery of a message that its consumer returned', () => {
     const { history, consumer, publisher, publish, deliver } = world();
     publish(1);

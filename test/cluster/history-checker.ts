@@ -15,7 +15,7 @@ export type ViolationKind =
   | 'unflagged-repeat'
   /** First deliveries of one publisher came in another order than its publishes. */
   | 'order'
-  /** A message came again, or came first with `redelivered`, although no consumer that could have held it had gone or returned it. */
+  /** A message came again, or came first with `redelivered`, although no consumer that may have held it had left or returned it. */
   | 'needless-redelivery'
   /** A message came again although its ack had been sent long before its consumer's connection ended. */
   | 'settled-again';
@@ -31,6 +31,11 @@ export interface CheckOptions {
    * at once; a stopped one closes them when it goes on.
    */
   readonly noticeMs?: number;
+  /**
+   * How long the broker may hand messages to a consumer whose node died: until that node's lease ends and it is fenced.
+   * They come back flagged although their consumer left before they were published.
+   */
+  readonly fenceMs?: number;
   /** An ack sent so long before the end of its connection must have been carried out. */
   readonly settleMs?: number;
 }
@@ -69,15 +74,15 @@ interface Publisher {
 }
 
 export function checkHistory(history: History, options: CheckOptions = {}): HistoryReport {
-  const checker = new Checker(history, options.noticeMs ?? 1_000, options.settleMs ?? 5_000);
+  const { noticeMs = 1_000, fenceMs = 15_000, settleMs = 5_000 } = options;
+  const checker = new Checker(history, { noticeMs, fenceMs, settleMs });
   for (let row = 0; row < history.length; row++) checker.take(history.at(row));
   return checker.finish();
 }
 
 class Checker {
   readonly #history: History;
-  readonly #noticeMs: number;
-  readonly #settleMs: number;
+  readonly #bounds: Required<CheckOptions>;
   readonly #publishers = new Map<number, Publisher>();
   readonly #counts: Record<ViolationKind, number> = {
     lost: 0,
@@ -95,10 +100,9 @@ class Checker {
   #delivered = 0;
   #repeated = 0;
 
-  constructor(history: History, noticeMs: number, settleMs: number) {
+  constructor(history: History, bounds: Required<CheckOptions>) {
     this.#history = history;
-    this.#noticeMs = noticeMs;
-    this.#settleMs = settleMs;
+    this.#bounds = bounds;
   }
 
   take(event: HistoryEvent): void {
@@ -186,7 +190,7 @@ class Checker {
       if (!this.#someConsumerLeft(publisher.publishedMs[event.sequence]!, event.timeMs)) {
         this.#report(
           'needless-redelivery',
-          `${name(event)} came first with redelivered, but no consumer had left since it was published`,
+          `${name(event)} came first with redelivered, but no consumer had left that may have held it`,
         );
       }
       return;
@@ -203,14 +207,14 @@ class Checker {
     if ((flags & RETURNED) !== 0) return;
     const holder = publisher.holder[event.sequence]!;
     const { endMs, node } = this.#history.connections[holder]!;
-    if (endMs > event.timeMs + this.#noticeMs) {
+    if (endMs > event.timeMs + this.#bounds.noticeMs) {
       const held = (flags & SETTLED) !== 0 ? 'had settled it' : 'held it';
       this.#report(
         'needless-redelivery',
         `${name(event)} came again on connection ${event.connection} at ${event.timeMs.toFixed(1)} ms, but connection ` +
           `${holder} at ${node} ${held} and was alive`,
       );
-    } else if ((flags & SETTLED) !== 0 && endMs - publisher.settledMs[event.sequence]! > this.#settleMs) {
+    } else if ((flags & SETTLED) !== 0 && endMs - publisher.settledMs[event.sequence]! > this.#bounds.settleMs) {
       this.#report('settled-again', `${name(event)} came again although it was settled long before its consumer left`);
     }
   }
@@ -221,8 +225,8 @@ class Checker {
       record =>
         record.role === 'consumer' &&
         record.startMs <= nowMs &&
-        record.endMs >= sinceMs &&
-        record.endMs <= nowMs + this.#noticeMs,
+        record.endMs >= sinceMs - this.#bounds.fenceMs &&
+        record.endMs <= nowMs + this.#bounds.noticeMs,
     );
   }
 

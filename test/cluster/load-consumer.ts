@@ -1,10 +1,10 @@
-import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib';
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { History } from './history.ts';
 import { parseMessageName } from './load-publisher.ts';
+import { RoamingConnection } from './roaming-connection.ts';
 import { delay, nowMs } from './waiting.ts';
 import type { WarrenCluster } from './warren-cluster.ts';
 
-const RECONNECT_PAUSE_MS = 20;
 /** Every so many messages one is settled late, so that there are always deliveries whose ack is still to come. */
 const LATE_EVERY = 10;
 const LATE_MS = 50;
@@ -16,29 +16,26 @@ export interface ConsumerOptions {
 
 /** Consumes with manual acks and goes to another node when its connection ends or the broker cancels it. */
 export class LoadConsumer {
-  readonly #cluster: WarrenCluster;
   readonly #history: History;
   readonly #options: ConsumerOptions;
-  #client: ChannelModel | undefined;
-  #connection = -1;
-  #node = '';
+  readonly #roaming: RoamingConnection;
   #deliveries = 0;
   #unsettled = 0;
   #lastDeliveryMs = 0;
-  #stopped = false;
 
   constructor(cluster: WarrenCluster, history: History, options: ConsumerOptions) {
-    this.#cluster = cluster;
     this.#history = history;
     this.#options = options;
+    this.#roaming = new RoamingConnection(cluster, history, 'consumer', {
+      opened: (client, connection) => this.#opened(client, connection),
+      lost: () => {
+        this.#unsettled = 0;
+      },
+    });
   }
 
   get node(): string {
-    return this.#node;
-  }
-
-  get deliveries(): number {
-    return this.#deliveries;
+    return this.#roaming.node;
   }
 
   /** How long nothing has arrived. */
@@ -48,66 +45,30 @@ export class LoadConsumer {
 
   start(node: string): Promise<void> {
     this.#lastDeliveryMs = nowMs();
-    return this.#connect(node);
+    return this.#roaming.goTo(node);
   }
 
-  async moveTo(node: string): Promise<void> {
-    if (this.#node === node && this.#client !== undefined) return;
-    await this.#disconnect('moved');
-    await this.#connect(node);
+  moveTo(node: string): Promise<void> {
+    return this.#roaming.goTo(node);
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
     const deadline = nowMs() + 2_000;
     while (this.#unsettled > 0 && nowMs() < deadline) await delay(5);
-    await this.#disconnect('stopped');
+    await this.#roaming.stop();
   }
 
-  async #connect(first: string): Promise<void> {
-    for (let node = first; !this.#stopped; node = this.#another(node)) {
-      let client: ChannelModel | undefined;
-      try {
-        client = await connect(this.#cluster.url(node), { timeout: 2_000, noDelay: true });
-        await this.#consume(client, node);
-        return;
-      } catch {
-        client?.close().catch(() => {});
-        await delay(RECONNECT_PAUSE_MS);
-      }
-    }
-  }
-
-  async #consume(client: ChannelModel, node: string): Promise<void> {
-    const lost = { reason: '' };
-    client.on('error', error => {
-      lost.reason = error.message;
-    });
+  async #opened(client: ChannelModel, connection: number): Promise<void> {
     const channel = await client.createChannel();
-    channel.on('error', error => {
-      lost.reason = `channel: ${error.message}`;
-      client.close().catch(() => {});
-    });
+    channel.on('error', () => this.#roaming.abandon());
     await channel.prefetch(this.#options.prefetch);
-    const connection = this.#history.connected('consumer', node);
-    client.on('close', () => this.#lost(connection, lost.reason));
-    this.#client = client;
-    this.#connection = connection;
-    this.#node = node;
-    this.#unsettled = 0;
-    try {
-      await channel.consume(this.#options.queue, message => this.#take(channel, connection, message));
-    } catch (error) {
-      this.#history.ended(connection, `could not consume: ${String(error)}`);
-      this.#forget();
-      throw error;
-    }
+    await channel.consume(this.#options.queue, message => this.#take(channel, connection, message));
   }
 
   #take(channel: Channel, connection: number, message: ConsumeMessage | null): void {
-    if (connection !== this.#connection) return;
+    if (connection !== this.#roaming.connection) return;
     if (message === null) {
-      this.#client?.close().catch(() => {});
+      this.#roaming.abandon();
       return;
     }
     const { publisher, sequence } = parseMessageName(message.content);
@@ -115,7 +76,7 @@ export class LoadConsumer {
     this.#lastDeliveryMs = nowMs();
     this.#unsettled++;
     const settle = (): void => {
-      if (connection !== this.#connection) return;
+      if (connection !== this.#roaming.connection) return;
       this.#unsettled--;
       this.#history.settled(connection, publisher, sequence);
       try {
@@ -126,31 +87,5 @@ export class LoadConsumer {
     };
     if (++this.#deliveries % LATE_EVERY === 0) setTimeout(settle, LATE_MS);
     else settle();
-  }
-
-  #lost(connection: number, reason: string): void {
-    this.#history.ended(connection, reason);
-    if (connection !== this.#connection) return;
-    this.#forget();
-    if (!this.#stopped) void this.#connect(this.#another(this.#node));
-  }
-
-  async #disconnect(reason: string): Promise<void> {
-    const client = this.#client;
-    if (client === undefined) return;
-    this.#history.ended(this.#connection, reason);
-    this.#forget();
-    await client.close().catch(() => {});
-  }
-
-  #forget(): void {
-    this.#client = undefined;
-    this.#connection = -1;
-    this.#unsettled = 0;
-  }
-
-  #another(node: string): string {
-    const others = this.#cluster.nodes.filter(candidate => candidate.name !== node);
-    return others[Math.floor(Math.random() * others.length)]!.name;
   }
 }

@@ -1,10 +1,10 @@
-import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
+import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import type { History } from './history.ts';
+import { RoamingConnection } from './roaming-connection.ts';
 import { delay, nowMs } from './waiting.ts';
 import type { WarrenCluster } from './warren-cluster.ts';
 
 const PACE_MS = 4;
-const RECONNECT_PAUSE_MS = 20;
 
 export interface PublisherOptions {
   readonly queue: string;
@@ -27,37 +27,34 @@ export function parseMessageName(body: Buffer): { publisher: number; sequence: n
  * stay due. When its connection ends it goes to another node.
  */
 export class LoadPublisher {
-  readonly #cluster: WarrenCluster;
   readonly #history: History;
   readonly #options: PublisherOptions;
-  #client: ChannelModel | undefined;
+  readonly #roaming: RoamingConnection;
   #channel: ConfirmChannel | undefined;
-  #connection = -1;
-  #node = '';
   #sequence = 0;
   #unanswered = 0;
   #timer: NodeJS.Timeout | undefined;
   #startMs = 0;
   #offered = 0;
-  #stopped = false;
 
   constructor(cluster: WarrenCluster, history: History, options: PublisherOptions) {
-    this.#cluster = cluster;
     this.#history = history;
     this.#options = options;
+    this.#roaming = new RoamingConnection(cluster, history, 'publisher', {
+      opened: client => this.#opened(client),
+      lost: () => {
+        this.#channel = undefined;
+        this.#unanswered = 0;
+      },
+    });
   }
 
-  /** The node it is connected to, or was last. */
   get node(): string {
-    return this.#node;
-  }
-
-  get unanswered(): number {
-    return this.#unanswered;
+    return this.#roaming.node;
   }
 
   async start(node: string): Promise<void> {
-    await this.#connect(node);
+    await this.#roaming.goTo(node);
     this.resume();
   }
 
@@ -74,47 +71,48 @@ export class LoadPublisher {
   }
 
   /** Until everything sent on the open connection is answered, or the time is over. */
-  async drained(timeoutMs: number): Promise<boolean> {
+  async drained(timeoutMs: number): Promise<void> {
     const deadline = nowMs() + timeoutMs;
     while (this.#unanswered > 0 && nowMs() < deadline) await delay(5);
-    return this.#unanswered === 0;
   }
 
   async moveTo(node: string): Promise<void> {
-    if (this.#node === node && this.#channel !== undefined) return;
+    if (this.node === node && this.#channel !== undefined) return;
     this.pause();
     await this.drained(5_000);
-    await this.#disconnect('moved');
-    await this.#connect(node);
-    this.resume();
+    await this.start(node);
   }
 
   async stop(): Promise<void> {
     this.pause();
-    this.#stopped = true;
     await this.drained(10_000);
-    await this.#disconnect('stopped');
+    await this.#roaming.stop();
+  }
+
+  async #opened(client: ChannelModel): Promise<void> {
+    const channel = await client.createConfirmChannel();
+    channel.on('error', () => this.#roaming.abandon());
+    this.#sequence = 0;
+    this.#channel = channel;
   }
 
   #publishWhatIsDue(): void {
     const due = Math.floor(((nowMs() - this.#startMs) / 1_000) * this.#options.perSecond);
-    for (; this.#offered < due; this.#offered++) this.#publish();
+    for (; this.#offered < due; this.#offered++) {
+      if (this.#channel === undefined) this.#history.unsent();
+      else this.#publish(this.#channel);
+    }
   }
 
-  #publish(): void {
-    const channel = this.#channel;
-    if (channel === undefined) {
-      this.#history.unsent();
-      return;
-    }
-    const connection = this.#connection;
+  #publish(channel: ConfirmChannel): void {
+    const { connection } = this.#roaming;
     const sequence = this.#sequence++;
-    const body = Buffer.alloc(this.#options.bodyBytes, 0x2e);
+    const body = Buffer.alloc(this.#options.bodyBytes, '.');
     body.write(messageName(connection, sequence), 'latin1');
     this.#history.published(connection, sequence);
     this.#unanswered++;
     const answer = (error: Error | null): void => {
-      if (connection !== this.#connection) return;
+      if (connection !== this.#roaming.connection) return;
       this.#unanswered--;
       if (error === null) this.#history.confirmed(connection, sequence);
       else if (error.message === 'message nacked') this.#history.refused(connection, sequence);
@@ -124,60 +122,5 @@ export class LoadPublisher {
     } catch {
       // The connection is closing; its end is about to be reported, and this message was not sent.
     }
-  }
-
-  async #connect(first: string): Promise<void> {
-    for (let node = first; !this.#stopped; node = this.#another(node)) {
-      try {
-        const client = await connect(this.#cluster.url(node), { timeout: 2_000, noDelay: true });
-        const lost = { reason: '' };
-        client.on('error', error => {
-          lost.reason = error.message;
-        });
-        const channel = await client.createConfirmChannel();
-        const connection = this.#history.connected('publisher', node);
-        client.on('close', () => this.#lost(connection, lost.reason));
-        channel.on('error', error => {
-          lost.reason = `channel: ${error.message}`;
-          client.close().catch(() => {});
-        });
-        this.#client = client;
-        this.#channel = channel;
-        this.#connection = connection;
-        this.#node = node;
-        this.#sequence = 0;
-        this.#unanswered = 0;
-        return;
-      } catch {
-        await delay(RECONNECT_PAUSE_MS);
-      }
-    }
-  }
-
-  #lost(connection: number, reason: string): void {
-    this.#history.ended(connection, reason);
-    if (connection !== this.#connection) return;
-    this.#forget();
-    if (!this.#stopped) void this.#connect(this.#another(this.#node));
-  }
-
-  async #disconnect(reason: string): Promise<void> {
-    const client = this.#client;
-    if (client === undefined) return;
-    this.#history.ended(this.#connection, reason);
-    this.#forget();
-    await client.close().catch(() => {});
-  }
-
-  #forget(): void {
-    this.#client = undefined;
-    this.#channel = undefined;
-    this.#connection = -1;
-    this.#unanswered = 0;
-  }
-
-  #another(node: string): string {
-    const others = this.#cluster.nodes.filter(candidate => candidate.name !== node);
-    return others[Math.floor(Math.random() * others.length)]!.name;
   }
 }

@@ -74,9 +74,11 @@ export class LoadedQueue {
   /** Until every node is up, the queue's shard has a leader and its replicas have what the leader has. */
   async healthy(timeoutMs = 30_000): Promise<void> {
     await this.#cluster.allServing(timeoutMs);
-    await eventually(`the replicas of ${this.#queue} to be caught up`, timeoutMs, async () =>
-      isHealthy(await this.#cluster.status(), this.#queue, this.#cluster.nodes.length),
-    );
+    await eventually(`the replicas of ${this.#queue} to be caught up`, timeoutMs, async () => {
+      const status = await this.#cluster.status();
+      if (isHealthy(status, this.#queue, this.#cluster.nodes.length)) return true;
+      throw new Error(`the last status was ${JSON.stringify(status)}`);
+    });
   }
 
   /** Stops both clients when the queue is empty and everything in flight is answered. */
@@ -120,7 +122,7 @@ const LAG_MAX = 200;
 function isHealthy(status: ClusterStatus, queueName: string, nodes: number): boolean {
   const queue = status.queues.find(candidate => candidate.name === queueName);
   const shard = status.shards.find(candidate => candidate.id === queue?.shard);
-  if (shard?.leader === undefined || shard.lag === undefined) return false;
+  if (shard === undefined || shard.leader === null || shard.lag === null) return false;
   if (status.nodes.filter(node => node.up).length < nodes) return false;
   return shard.replicas.length >= nodes && shard.lag <= LAG_MAX;
 }

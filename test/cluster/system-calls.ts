@@ -11,40 +11,47 @@ export interface SystemCall {
   /** Infinity for a call that never returned. */
   readonly returned: number;
   readonly result: number;
-  /** The bytes given to a write, as many as `result` says were taken. */
+  /** The bytes given to a write, as many as `result` says were taken; none for a large write of zeros. */
   readonly bytes: Uint8Array;
 }
 
-const LINE = /^(\d+)\s+(\d+\.\d+) (.*)$/;
+const LINE = /^(\d+)\s+(\d+\.\d+) (.*)$/s;
 const UNFINISHED = / <unfinished \.\.\.>$/;
 const RESUMED = /^<\.\.\. (\w+) resumed>(.*)$/;
 const CALL = /^(\w+)\(\d+<(.*?)>[,)]/;
 const RESULT = / = (-?\d+|\?)[^<]*(?:<(\d+\.\d+)>)?$/;
-const STRING = /"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?/g;
+const STRING = /"([\\x0-9a-f]*)"(\.\.\.)?/g;
 
 export class TruncatedTraceError extends Error {}
 
-export function parseTrace(text: string): SystemCall[] {
-  const calls: SystemCall[] = [];
-  const unfinished = new Map<string, { entered: number; text: string }>();
-  for (const line of text.split('\n')) {
+/** Takes a trace line by line: a traced journal that fills its spare files makes long ones. */
+export class TraceParser {
+  readonly calls: SystemCall[] = [];
+  readonly #unfinished = new Map<string, { entered: number; text: string }>();
+
+  push(line: string): void {
     const match = LINE.exec(line);
-    if (match === null) continue;
+    if (match === null) return;
     const [, thread, time, rest] = match as unknown as [string, string, string, string];
     if (UNFINISHED.test(rest)) {
-      unfinished.set(thread, { entered: Number(time), text: rest.replace(UNFINISHED, '') });
-      continue;
+      this.#unfinished.set(thread, { entered: Number(time), text: rest.replace(UNFINISHED, '') });
+      return;
     }
     const resumed = RESUMED.exec(rest);
     if (resumed === null) {
-      add(calls, Number(time), rest);
-      continue;
+      add(this.calls, Number(time), rest);
+      return;
     }
-    const start = unfinished.get(thread);
-    unfinished.delete(thread);
-    if (start !== undefined) add(calls, start.entered, start.text + resumed[2]!);
+    const start = this.#unfinished.get(thread);
+    this.#unfinished.delete(thread);
+    if (start !== undefined) add(this.calls, start.entered, start.text + resumed[2]!);
   }
-  return calls;
+}
+
+export function parseTrace(text: string): SystemCall[] {
+  const parser = new TraceParser();
+  for (const line of text.split('\n')) parser.push(line);
+  return parser.calls;
 }
 
 function add(calls: SystemCall[], entered: number, text: string): void {
@@ -52,7 +59,7 @@ function add(calls: SystemCall[], entered: number, text: string): void {
   const result = RESULT.exec(text);
   if (call === null || result === null) return;
   const value = result[1] === '?' ? -1 : Number(result[1]);
-  const all = bytesOf(text);
+  const all = isZeros(text) ? NOTHING : bytesOf(text);
   calls.push({
     name: call[1]!,
     target: plain(call[2]!),
@@ -62,6 +69,9 @@ function add(calls: SystemCall[], entered: number, text: string): void {
     bytes: value >= 0 && value < all.length ? all.subarray(0, value) : all,
   });
 }
+
+const NOTHING = new Uint8Array();
+const isZeros = (text: string): boolean => text.length > 4_096 && !/\\x(?!00)/.test(text.slice(text.indexOf('"')));
 
 /** The bytes of all quoted strings of a call, one after another: one for write, several for writev. */
 function bytesOf(text: string): Uint8Array {

@@ -9,7 +9,8 @@ import { freePortOffset } from './free-ports.ts';
 import { disown, isAlive, own, signal } from './owned-processes.ts';
 import { eventually, nowMs } from './waiting.ts';
 
-const REPOSITORY = join(import.meta.dirname, '../..');
+/** Another build of the broker can be put to the same tests. */
+const PROGRAM = process.env.BROKER_PROGRAM ?? join(import.meta.dirname, '../../bin/warren.js');
 
 export interface ClusterNode {
   readonly name: string;
@@ -28,28 +29,27 @@ export interface ClusterStatus {
   readonly queues: readonly QueueStatus[];
 }
 
+/** Leader, lag and counts are null while nobody answers for them. */
 export interface ShardStatus {
   readonly id: number;
-  readonly leader?: string;
+  readonly leader: string | null;
   readonly replicas: readonly string[];
-  /** Entries that the slowest replica is behind; absent without a leader that answers. */
-  readonly lag?: number;
+  /** Entries that the slowest replica is behind. */
+  readonly lag: number | null;
 }
 
-/** Counts are absent while the queue's leader does not answer. */
+/** Leader, lag and counts are null nobody answers for them. */
 export interface QueueStatus {
   readonly vhost: string;
   readonly name: string;
-  readonly shard?: number;
-  readonly leader?: string;
-  readonly ready?: number;
-  readonly unacked?: number;
-  readonly consumers?: number;
+  readonly shard: number | null;
+  readonly leader: string | null;
+  readonly ready: number | null;
+  readonly unacked: number | null;
+  readonly consumers: number | null;
 }
 
 export interface ClusterOptions {
-  /** The command-line program; the repository's own by default. */
-  readonly program?: string;
   /** Where the nodes keep their data; a temporary directory that is removed by `stop` by default. */
   readonly directory?: string;
   readonly environment?: Readonly<Record<string, string>>;
@@ -63,15 +63,13 @@ export abstract class WarrenCluster {
   nodes: ClusterNode[] = [];
   /** From the first process's start until every node served clients. */
   readyMs = 0;
-  protected readonly program: string;
   protected readonly environment: NodeJS.ProcessEnv;
-  readonly #temporary: boolean;
+  #temporary: boolean;
 
   protected constructor(portOffset: number, options: ClusterOptions) {
     this.portOffset = portOffset;
     this.#temporary = options.directory === undefined;
     this.directory = options.directory ?? mkdtempSync(join(tmpdir(), 'warren-test-'));
-    this.program = options.program ?? join(REPOSITORY, 'bin/warren.js');
     this.environment = { ...process.env, ...options.environment };
   }
 
@@ -100,7 +98,7 @@ export abstract class WarrenCluster {
 
   /** What `warren status --json` prints when it asks this node. */
   async status(name = this.#someRunningNode().name): Promise<ClusterStatus> {
-    const args = [this.program, 'status', '--json', ...this.statusArguments(this.node(name))];
+    const args = [PROGRAM, 'status', '--json', ...this.statusArguments(this.node(name))];
     const { stdout } = await promisify(execFile)(process.execPath, args, { env: this.environment, timeout: 10_000 });
     return JSON.parse(stdout) as ClusterStatus;
   }
@@ -109,7 +107,7 @@ export abstract class WarrenCluster {
   async leaderOf(queue: string, timeoutMs = 10_000): Promise<string> {
     return eventually(`a leader of queue ${queue}`, timeoutMs, async () => {
       const status = await this.status();
-      return status.queues.find(candidate => candidate.name === queue)?.leader;
+      return status.queues.find(candidate => candidate.name === queue)?.leader ?? undefined;
     });
   }
 
@@ -125,6 +123,12 @@ export abstract class WarrenCluster {
 
   async allServing(timeoutMs = 20_000): Promise<void> {
     await Promise.all(this.nodes.map(node => this.serving(node.name, timeoutMs)));
+  }
+
+  /** Leaves data and logs behind for whoever looks into a failure; returns where. */
+  keepDirectory(): string {
+    this.#temporary = false;
+    return this.directory;
   }
 
   protected statusArguments(node: ClusterNode): string[] {
@@ -191,7 +195,7 @@ export class DevCluster extends WarrenCluster {
     super(portOffset, options);
     const args = ['dev', '--json', '--port-offset', String(portOffset), '--dir', join(this.directory, 'data')];
     if (options.restartAfterMs !== undefined) args.push('--restart', '--restart-after', String(options.restartAfterMs));
-    this.#supervisor = spawn(process.execPath, [this.program, ...args], {
+    this.#supervisor = spawn(process.execPath, [PROGRAM, ...args], {
       env: this.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -239,11 +243,13 @@ export class DevCluster extends WarrenCluster {
     this.events.push(event);
     const node = this.nodes.find(candidate => candidate.name === event.name);
     if (node === undefined) return;
-    node.running = event.event === 'started';
-    if (event.event === 'exited') disown(node.pid);
-    if (event.event === 'started' && event.pid !== undefined) {
+    if (event.event === 'exited') {
+      disown(node.pid);
+      node.running = false;
+    } else if (event.event === 'started' && event.pid !== undefined) {
       node.pid = event.pid;
       own(event.pid);
+      node.running = true;
     }
   }
 
@@ -254,7 +260,7 @@ export class DevCluster extends WarrenCluster {
 
 export interface ServerClusterOptions extends ClusterOptions {
   /** Put before the node's own command line; it must leave the node's process as the child (`strace -D` does). */
-  readonly wrap?: (name: string) => readonly string[];
+  readonly wrap?: (name: string, directory: string) => readonly string[];
   /** Arguments for Node itself. */
   readonly nodeArguments?: readonly string[];
   readonly dataDirectory?: (name: string) => string;
@@ -304,12 +310,12 @@ export class ServerCluster extends WarrenCluster {
 
   startNode(name: string): void {
     const node = this.node(name);
-    const wrap = this.#options.wrap?.(name) ?? [];
+    const wrap = this.#options.wrap?.(name, this.directory) ?? [];
     const command = [
       ...wrap,
       process.execPath,
       ...(this.#options.nodeArguments ?? []),
-      this.program,
+      PROGRAM,
       'server',
       '--config',
       this.#configFile(node),

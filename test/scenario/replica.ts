@@ -146,10 +146,11 @@ export class Replica {
     this.raft.compactTo(base);
   }
 
-  /** Copies the offered snapshot from `source`, which may be further by now: then its present state serves as well. */
+  /** Copies the offered snapshot, if `source` still has it. The switch follows the writes before it, as in a journal. */
   installFrom(source: Replica): boolean {
     const wanted = this.#install;
     this.#install = undefined;
+    this.completeWrites();
     if (wanted === undefined || this.raft.installing?.snapshot.last.index !== wanted.last.index) return false;
     const disk = this.#disk;
     if (source.#disk.base.index !== wanted.last.index) {
@@ -162,7 +163,6 @@ export class Replica {
     disk.membership = wanted.membership;
     disk.state = source.#disk.state;
     disk.log = kept ? disk.log.filter(entry => entry.index > wanted.last.index) : [];
-    if (!kept) this.writes = this.writes.map(write => ({ ...write, entries: [] }));
     this.state = [...disk.state];
     this.#applied = wanted.last.index;
     this.raft.snapshotInstalled(wanted);

@@ -16,7 +16,7 @@ import { Workload } from './workload/workload.ts';
 import type { World } from './world.ts';
 
 const FIRST_GROUP = 1;
-const LEADER_DOWN_MS = { min: 0, max: 3_000 };
+const LEADER_DOWN_MS = { min: 0, max: 1_500 };
 /** A node that is down for so long is fenced. */
 const NODE_LEASE_MS = 3_000;
 /** Broken connections tell the others that a process is gone, after so long at most, and in this share of crashes. */

@@ -26,7 +26,6 @@ import type { SimNode } from './sim-node.ts';
 import { takePages } from './sim-store.ts';
 import { type ReceivedSnapshot, SnapshotSink, SnapshotSource } from './sim-transfer.ts';
 
-const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
 const APPLY_BYTES_MAX = 64 * 1024;
 const SLICE_MS = 8;
@@ -70,7 +69,7 @@ export class SimReplica implements GroupJournal, HostedGroup {
     this.raft = new Raft(
       {
         id: node.id,
-        electionTimeoutTicks: ELECTION_TICKS,
+        electionTimeoutTicks: cluster.swarm.electionTicks,
         heartbeatTicks: HEARTBEAT_TICKS,
         inflightEntriesMax: limits.inflightEntriesMax,
         inflightBytesMax: limits.inflightEntriesMax * limits.entryBytesMax,

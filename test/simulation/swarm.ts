@@ -61,6 +61,8 @@ export interface WorkloadSwarm {
 export interface Swarm {
   readonly nodes: number;
   readonly groups: number;
+  /** Election timeout; the shorter, the more elections fit into a run. */
+  readonly electionTicks: number;
   readonly network: NetworkSwarm;
   readonly disk: DiskSwarm;
   readonly limits: LimitSwarm;
@@ -127,6 +129,7 @@ export const swarmArb = (kinds: readonly string[]): fc.Arbitrary<Swarm> =>
   fc.record({
     nodes: fc.constantFrom(3, 3, 3, 5),
     groups: fc.constantFrom(1, 1, 2),
+    electionTicks: fc.constantFrom(10, 4),
     network: networkArb,
     disk: diskArb,
     limits: limitArb,

@@ -185,7 +185,7 @@ export class JournalModel {
   }
 
   clean(): void {
-    const candidate = this.#journal.space.cleaningCandidate();
+    const candidate = this.#journal.space.wanted()?.candidate;
     if (candidate === undefined) return;
     for (const { group: id, first, last } of candidate.ranges) {
       const group = this.groups.get(id)!;

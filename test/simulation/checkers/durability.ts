@@ -48,11 +48,17 @@ export class DurabilityChecker extends Checker {
   #checkHas(replica: SimReplica, term: Term, match: LogIndex, type: RaftMessage['type']): void {
     const found = replica.node.disk.recoverDurable(replica.group);
     if (found !== undefined && found.hardState.term > term) return;
-    if (found !== undefined && found.hardState.term === term && has(found, match, replica.raft.termAt(match))) return;
+    if (found !== undefined && found.hardState.term === term && this.#holds(replica, found, term, match)) return;
     this.fail(
       `node ${replica.node.id} says in a ${type} of term ${term} that it has ${match} of group ${replica.group}; its disk has term ` +
         `${found?.hardState.term} and ${describe(found)}`,
     );
+  }
+
+  /** A replica that has gone on to a later term meanwhile may be about to replace what the message speaks of. */
+  #holds(replica: SimReplica, found: RecoveredGroup, term: Term, match: LogIndex): boolean {
+    if (replica.raft.term > term) return match <= (found.log.at(-1)?.last ?? found.base.last.index);
+    return has(found, match, replica.raft.termAt(match));
   }
 
   #checkMajority(replica: SimReplica, index: LogIndex): void {

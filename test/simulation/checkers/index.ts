@@ -1,5 +1,6 @@
 import type { Cluster } from '../cluster.ts';
 import type { Checker } from './checker.ts';
+import { CommitRuleChecker } from './commit-rule.ts';
 import { ConservationChecker } from './conservation.ts';
 import { CreditChecker } from './credit.ts';
 import { DurabilityChecker } from './durability.ts';
@@ -12,6 +13,7 @@ import { ReplicaEqualityChecker } from './replica-equality.ts';
 
 const CHECKERS: readonly (new (cluster: Cluster) => Checker)[] = [
   ElectionChecker,
+  CommitRuleChecker,
   LogMatchingChecker,
   LedgerChecker,
   DurabilityChecker,

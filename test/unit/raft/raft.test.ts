@@ -271,6 +271,16 @@ describe('a leader', () => {
     expect(raft.takeReady()!.messages).toMatchObject([{ type: 'append-request', to: THREE, previous: { index: 1 } }]);
   });
 
+  it('asks for a snapshot when a peer has another entry where the log begins', () => {
+    const raft = newLeader(
+      { hardState: { term: 3, vote: undefined, commit: 5 }, base: { term: 3, index: 5 }, applied: 5 },
+      {},
+      [TWO],
+    );
+    raft.step({ ...rejected(THREE, 4, 5), hint: { index: 5, term: 1 } } as RaftMessage);
+    expect(raft.takeReady()!.snapshotsWanted).toEqual([THREE]);
+  });
+
   it('refuses proposals of a membership before it has committed in its term, and a second one', () => {
     const raft = newRaft();
     const target = { voters: [ONE, TWO], outgoing: [], learners: [] };
@@ -367,6 +377,35 @@ const inputArb = fc.oneof(
   { weight: 1, arbitrary: idArb.map(id => (raft: Raft) => raft.peerGone(id)) },
   { weight: 1, arbitrary: idArb.map(id => (raft: Raft) => void raft.transferLeadership(id)) },
 );
+
+describe('a voter that is to go', () => {
+  const log = [{ term: 1, first: 1, last: 3 }];
+  const changed = { voters: [TWO], outgoing: [], learners: [ONE] };
+  const configurations = [
+    { index: 2, membership: { ...changed, outgoing: [ONE, TWO] } },
+    { index: 3, membership: changed },
+  ];
+
+  it('campaigns until the change is committed, for it may be the only one that has the entry, but has no vote', () => {
+    const raft = newRaft({ log, configurations, hardState: { term: 1, vote: undefined, commit: 2 } });
+    raft.campaign('preferred');
+    expect(raft.role).toBe('pre-candidate');
+    raft.step({ type: 'pre-vote-response', from: TWO, to: ONE, term: 2, granted: true });
+    raft.writeCompleted(raft.takeReady()!.write!.number);
+    expect(raft.role).toBe('candidate');
+    raft.step({ type: 'vote-response', from: TWO, to: ONE, term: 2, granted: true });
+    raft.takeReady();
+    raft.step(accepted(TWO, 2, 4));
+    expect([raft.role, raft.commit]).toEqual(['follower', 4]);
+    expect(raft.takeReady()!.messages).toContainEqual({ type: 'timeout-now', from: ONE, to: TWO, term: 2 });
+  });
+
+  it('does not campaign any more when the change is committed', () => {
+    const raft = newRaft({ log, configurations, hardState: { term: 1, vote: undefined, commit: 3 } });
+    raft.campaign('preferred');
+    expect(raft.role).toBe('follower');
+  });
+});
 
 describe('any replica', () => {
   it('ignores what is addressed to others and what comes from itself', () => {

@@ -191,7 +191,7 @@ class Group {
   }
 }
 
-const RUNS = 400;
+const RUNS = 700;
 const STEPS = 400;
 const CALM_ROUNDS = 150;
 

@@ -1,0 +1,9 @@
+import { checkPublished, decodeProperties, encodeProperties } from '../../src/protocols/amqp/properties.ts';
+import type { PropertyCodec } from '../../src/protocols/grpc/property-codec.ts';
+
+/** The codec that a node hands to its gRPC server. */
+export const propertyCodec: PropertyCodec = {
+  encode: encodeProperties,
+  decode: decodeProperties,
+  findFault: (bytes, user) => checkPublished(bytes, 0, bytes.length, user)?.text,
+};
