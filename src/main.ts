@@ -47,4 +47,6 @@ function die(error: unknown): void {
 
 process.on('uncaughtException', die);
 process.on('unhandledRejection', die);
-process.exit(await main(process.argv.slice(2)));
+const exitCode = await main(process.argv.slice(2));
+// A pipe takes long output in pieces: the process ends when the last one is out.
+process.stdout.write('', () => process.exit(exitCode));

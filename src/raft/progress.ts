@@ -126,6 +126,14 @@ export class Progress {
     this.next = next;
   }
 
+  /**
+   * What was under way is lost: ask anew. A probe stays where it was: a leader that never heard the peer knows no match,
+   * and behind index 0 it has nothing to ask with once its log is compacted.
+   */
+  probeAgain(): void {
+    this.becomeProbe(this.#state === 'probe' ? this.next : this.match + 1);
+  }
+
   becomeSnapshot(snapshot: SnapshotMeta): void {
     this.#reset('snapshot');
     this.snapshot = snapshot;

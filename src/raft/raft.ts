@@ -215,7 +215,7 @@ export class Raft {
     }
     const progress = core.leadership?.peers.get(peer);
     if (progress === undefined) return;
-    progress.becomeProbe();
+    progress.probeAgain();
     progress.probing = true;
     progress.recentlyActive = false;
   }
@@ -225,7 +225,7 @@ export class Raft {
     const progress = this.#core.leadership?.peers.get(peer);
     if (progress === undefined) return;
     if (progress.state === 'snapshot') progress.offerDue = true;
-    else progress.becomeProbe();
+    else progress.probeAgain();
   }
 
   /** Write `number`, and every earlier one, is in this replica's journal. */

@@ -313,6 +313,21 @@ describe('a leader', () => {
     expect(raft.role).toBe('follower');
   });
 
+  it('probes a peer that it never heard where its log is, also when the peer was gone and came back', () => {
+    const compacted = {
+      base: { term: 1, index: 10 },
+      applied: 10,
+      hardState: { term: 1, vote: undefined, commit: 10 },
+    };
+    const raft = newLeader(compacted, {}, [TWO]);
+    raft.peerGone(THREE);
+    raft.takeReady();
+    raft.peerConnected(THREE);
+    const { messages, snapshotsWanted } = raft.takeReady()!;
+    expect(snapshotsWanted).toEqual([]);
+    expect(messages).toMatchObject([{ type: 'append-request', to: THREE, previous: { term: 1, index: 10 } }]);
+  });
+
   it('refuses to transfer to itself, to strangers, to learners and to the silent', () => {
     const raft = newLeader();
     expect(raft.transferLeadership(ONE)).toBe(false);
