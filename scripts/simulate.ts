@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
 import { countReached } from '../src/lib/reached.ts';
-import { describePlan } from '../test/simulation/plan.ts';
 import { namedSwarm } from '../test/simulation/named-swarms.ts';
+import { describePlan } from '../test/simulation/plan.ts';
 import { marksIn } from '../test/simulation/reached-marks.ts';
 import { describeFailure, runArb, runOf } from '../test/simulation/run.ts';
 import { type Run, simulate } from '../test/simulation/simulate.ts';
@@ -139,7 +139,9 @@ function printTotals({ runs, failures, virtualMs, occurrences, statistics }: Tot
 
 /** A mark that was never reached means that the runs are too gentle, or the mark's code is dead. */
 function printMarks(reached: ReadonlyMap<string, number>): void {
-  console.table(Object.fromEntries(marksIn(join(import.meta.dirname, '../src')).map(mark => [mark, reached.get(mark) ?? 0])));
+  console.table(
+    Object.fromEntries(marksIn(join(import.meta.dirname, '../src')).map(mark => [mark, reached.get(mark) ?? 0])),
+  );
 }
 
 process.exitCode = values.replay === undefined ? runAndPrint() : replay(values.replay);

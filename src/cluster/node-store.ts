@@ -87,6 +87,8 @@ export interface SnapshotStore {
    */
   appendBody(group: GroupId, generation: number, entry: Entry, durable: () => void): void;
   abandonBodies(group: GroupId, generation: number): void;
+  /** Durable when it resolves. */
+  putStragglers(stragglers: readonly Straggler[]): Promise<void>;
   /** Starts the account of living bodies anew; `accounted` ends it. */
   resetLive(group: GroupId): void;
   /** Forgets the checkpoints of all generations of a group but this one; of all if it is undefined. Durable when it resolves. */

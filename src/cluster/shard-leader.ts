@@ -38,6 +38,7 @@ export class ShardLeader {
   readonly #early = new Map<NodeId, { readonly request: AttachRequest; readonly link: ShardLink }>();
   #isServing = false;
   #lastMark = 0;
+  /** Names that group 0 was asked to remove, until the removal is applied here. */
   readonly #removals = new Set<QueueId>();
   /** Fences proposed in this term and not applied yet. */
   readonly #fencing = new Map<NodeId, number>();
@@ -176,13 +177,15 @@ export class ShardLeader {
 
   /** Until group 0 has answered, the state remembers the name; so a leader that dies in between leaves nothing behind. */
   #removeNames(): void {
-    for (const { id } of this.#deps.machine.pendingNameRemovals()) {
+    const pending = this.#deps.machine.pendingNameRemovals();
+    if (pending.length === 0) this.#removals.clear();
+    for (const { id } of pending) {
       if (this.#removals.has(id)) continue;
       this.#removals.add(id);
       this.#deps.removeName(id).then(
         topologyIndex => {
-          this.#removals.delete(id);
-          if (this.#isServing) this.#propose(out => writeNameRemoved(out, id, topologyIndex));
+          const isProposed = this.#isServing && this.#propose(out => writeNameRemoved(out, id, topologyIndex));
+          if (!isProposed) this.#removals.delete(id);
         },
         () => this.#removals.delete(id),
       );

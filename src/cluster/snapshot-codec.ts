@@ -12,6 +12,8 @@ import type { TermRun } from '../raft/ready.ts';
 export interface SnapshotRequest {
   /** Given by the leader with its first chunk; 0 in the request that begins a transfer. */
   readonly transfer: number;
+  /** The follower's number for its attempt: a new one cannot go on where an earlier one was. */
+  readonly attempt: number;
   /** Which snapshot of the leader is meant. */
   readonly last: EntryId;
   /** The first chunk that is missing: those before may be forgotten. */
@@ -51,6 +53,7 @@ const ITEM_BYTES_MAX = 64 * 1024 * 1024;
 export function encodeRequest(request: SnapshotRequest): Uint8Array {
   const out = new ByteWriter(64);
   out.u32(request.transfer);
+  out.u32(request.attempt);
   writeId(out, request.last);
   out.u32(request.from);
   out.u32(request.through);
@@ -68,6 +71,7 @@ export function encodeRequest(request: SnapshotRequest): Uint8Array {
 export function decodeRequest(payload: Uint8Array): SnapshotRequest {
   const reader = new ByteReader(payload);
   const transfer = reader.u32();
+  const attempt = reader.u32();
   const last = readId(reader);
   const [from, through, again] = [reader.u32(), reader.u32(), reader.u8() === 1];
   const held = Array.from({ length: reader.u16() }, () => ({
@@ -75,7 +79,7 @@ export function decodeRequest(payload: Uint8Array): SnapshotRequest {
     first: reader.u48(),
     last: reader.u48(),
   }));
-  return { transfer, last, from, through, again, held };
+  return { transfer, attempt, last, from, through, again, held };
 }
 
 export function encodeChunk({ transfer, last, number, bytes }: SnapshotChunk): Uint8Array {

@@ -20,7 +20,7 @@ export interface SnapshotSinkDependencies {
   readonly driver: Pick<GroupDriver<unknown>, 'raft' | 'switchTo' | 'snapshotFailed'>;
   readonly checkpointer: Pick<Checkpointer, 'suspend' | 'resume'>;
   readonly store: Omit<SnapshotStore, 'setDamaged' | 'floorWithin' | 'resetLive' | 'writtenState'> &
-    Pick<NodeStore, 'beginCheckpoint' | 'loadCheckpoint' | 'flush'>;
+    Pick<NodeStore, 'beginCheckpoint' | 'loadCheckpoint' | 'putStragglers' | 'flush'>;
   /** Entries up to here stand in the group's history for ever. */
   readonly committed: () => LogIndex;
   /** Makes a machine of the pages, off the group's way; what it returns puts it in the place of the present one. */
@@ -182,6 +182,7 @@ class IncomingSnapshot {
     this.#askedMs = this.#deps.monotonicMs();
     this.#deps.send(this.install.from, {
       transfer: this.#number,
+      attempt: this.#generation,
       last: this.install.snapshot.last,
       from: this.#received,
       through: this.#stored + this.#options.chunksAhead - 1,

@@ -89,17 +89,14 @@ export class SnapshotSource {
     this.#releaseFollower();
     const current = this.#transfer;
     if (current === undefined) return;
-    const { raft } = this.#deps.driver;
-    if (raft.role !== 'leader') return this.#end('this replica does not lead any more');
     const position = this.#position(current.peer);
-    if (position === undefined) return this.#end('the follower is not a member any more');
-    if (position.match >= current.snapshot.last.index) {
-      this.#follower = { peer: current.peer, through: raft.commit };
-      return this.#end(undefined);
+    if (position !== undefined && position.match >= current.snapshot.last.index) {
+      this.#follower = { peer: current.peer, through: this.#deps.driver.raft.commit };
+      this.#end(undefined);
+      return;
     }
-    if (current.isIdle) return this.#end('the follower does not ask for it any more');
-    if (current.pinnedDeadBytes > this.#options.pinnedBytesMax)
-      this.#end('it keeps too many dead bytes in the journal');
+    const problem = this.#problemOf(current, position);
+    if (problem !== undefined) this.#end(problem);
   }
 
   stop(): void {
@@ -110,6 +107,14 @@ export class SnapshotSource {
   #position(peer: NodeId | undefined): PeerStatus | undefined {
     if (peer === undefined) return undefined;
     return this.#deps.driver.raft.status().peers.find(status => status.peer === peer);
+  }
+
+  #problemOf(current: OutgoingSnapshot, position: PeerStatus | undefined): string | undefined {
+    if (this.#deps.driver.raft.role !== 'leader') return 'this replica does not lead any more';
+    if (position === undefined) return 'the follower is not a member any more';
+    if (current.isIdle) return 'the follower does not ask for it any more';
+    if (current.pinnedDeadBytes > this.#options.pinnedBytesMax) return 'it keeps too many dead bytes in the journal';
+    return undefined;
   }
 
   #releaseFollower(): void {
@@ -160,6 +165,7 @@ class OutgoingSnapshot {
   readonly #chunks = new Map<number, Uint8Array>();
   #making: AsyncGenerator<Uint8Array[]> | undefined;
   #isMaking = false;
+  #attempt: number | undefined;
   #made = 0;
   #isComplete = false;
   #first = 0;
@@ -198,9 +204,10 @@ class OutgoingSnapshot {
     return this.#pin.deadBytes() - this.#deadAtStart;
   }
 
-  /** False: what is asked for was acknowledged once and is gone. */
-  serve({ from, through, again, held }: SnapshotRequest): boolean {
-    if (from < this.#first) return false;
+  /** False: what is asked for was acknowledged once and is gone, or was made for another attempt. */
+  serve({ attempt, from, through, again, held }: SnapshotRequest): boolean {
+    this.#attempt ??= attempt;
+    if (from < this.#first || attempt !== this.#attempt) return false;
     this.#usedMs = this.#deps.monotonicMs();
     this.#making ??= this.#make(new HeldEntries(held));
     for (; this.#first < from; this.#first++) this.#chunks.delete(this.#first);

@@ -55,10 +55,10 @@ export class DiskRoom {
   }
 
   /** Resolves when there is room for the key-value store to write. */
-  async available(): Promise<void> {
+  async available(isRetry = false): Promise<void> {
+    if (isRetry && !this.giveUpReserve()) await this.#wait();
     while (!this.#isClosed && this.#freeBytes() < WRITE_ROOM_BYTES) {
-      if (this.giveUpReserve()) continue;
-      await new Promise<void>(resolve => this.#clock.after(WAIT_MS, resolve));
+      if (!this.giveUpReserve()) await this.#wait();
     }
   }
 
@@ -72,6 +72,10 @@ export class DiskRoom {
   close(): void {
     this.#isClosed = true;
     this.#cancel();
+  }
+
+  #wait(): Promise<void> {
+    return new Promise(resolve => this.#clock.after(WAIT_MS, resolve));
   }
 
   #freeBytes(): number {

@@ -199,8 +199,12 @@ export class GroupLog {
         const index = chunk.indexAt(slot);
         if (index > through) break;
         if (chunk.isVoidAt(slot) || chunk.lengthAt(slot) === 0) continue;
-        if (previous?.last === index - 1) previous.last = index;
-        else runs.push((previous = { term: chunk.term, first: index, last: index }));
+        if (previous?.last === index - 1) {
+          previous.last = index;
+          continue;
+        }
+        previous = { term: chunk.term, first: index, last: index };
+        runs.push(previous);
       }
     }
     return runs.sort((a, b) => a.first - b.first);

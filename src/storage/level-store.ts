@@ -11,8 +11,8 @@ export interface LevelStoreOptions {
 export interface LevelStoreDependencies {
   /** Told once, when a write fails: the node must stop (R18). */
   readonly failed: (reason: string) => void;
-  /** Resolves when a write will find room on the disk; writes wait for it. */
-  readonly room: () => Promise<void>;
+  /** Resolves when a write will find room on the disk; writes wait for it. `isRetry`: one before did not, whatever was said. */
+  readonly room: (isRetry: boolean) => Promise<void>;
 }
 
 /**
@@ -54,7 +54,7 @@ export class LevelStore implements KeyValueStore {
 
   async batch(operations: readonly KeyValueOperation[], options: { readonly sync: boolean }): Promise<void> {
     for (;;) {
-      await this.#deps.room();
+      await this.#deps.room(false);
       while (this.#isReopening) await this.#opened;
       if (this.#poison !== undefined) throw this.#poison;
       try {
@@ -100,7 +100,7 @@ export class LevelStore implements KeyValueStore {
     const reopen = async (): Promise<void> => {
       await this.#level.close();
       while (!this.#isClosed) {
-        await this.#deps.room();
+        await this.#deps.room(true);
         try {
           await this.#level.open();
           return;

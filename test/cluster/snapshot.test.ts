@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type ChannelModel, connect } from 'amqplib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from './waiting.ts';
@@ -73,11 +74,30 @@ async function takeAll(client: ChannelModel, count: number): Promise<string[]> {
   return bodies;
 }
 
+/** Changes bytes in every file of a node's key-value store, as a failing disk does. */
+function damageCheckpoints(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    if (!/\.(ldb|log)$/.test(name)) continue;
+    const bytes = readFileSync(join(directory, name));
+    for (let at = 1_000; at < Math.min(1_200, bytes.length); at++) bytes[at]! ^= 0x5a;
+    writeFileSync(join(directory, name), bytes);
+  }
+}
+
+/** Every shard has a leader whose followers have everything. */
+const caughtUp = (cluster: ServerCluster): Promise<true> =>
+  eventually('all replicas to be caught up', 20_000, async () => {
+    const { nodes, shards } = await cluster.status();
+    return nodes.every(({ up }) => up) && shards.every(({ lag }) => lag === 0);
+  });
+
+const countIn = (file: string, text: string): number => readFileSync(file, 'utf8').split(text).length - 1;
+
 describe('a node that comes back after the log has gone on without it', () => {
   let cluster: ServerCluster;
 
   beforeAll(async () => {
-    cluster = await ServerCluster.start({ directory: '/tmp/snap-l3' });
+    cluster = await ServerCluster.start();
   });
 
   afterEach(async () => {
@@ -101,8 +121,10 @@ describe('a node that comes back after the log has gone on without it', () => {
     await publish(client, flow());
     await settleFlow(client);
     cluster.startNode(returning);
-    await eventually(`${returning} to be filled`, 15_000, () =>
-      readFileSync(cluster.logFile(returning), 'utf8').includes('installed a snapshot'),
+    await eventually(
+      `${returning} to be filled`,
+      15_000,
+      () => countIn(cluster.logFile(returning), 'installed a snapshot') > 0,
     );
 
     // With the leader gone the others go on; what they confirm now the old leader lacks, so it cannot lead again.
@@ -116,5 +138,28 @@ describe('a node that comes back after the log has gone on without it', () => {
 
     const bodies = await takeAll(await open(cluster, returning), BACKLOG_MESSAGES);
     expect(bodies.sort()).toEqual(backlog.map(String).sort());
+  }, 60_000);
+
+  it('is filled by a snapshot when its checkpoint is damaged, and does not doubt itself afterwards', async () => {
+    await Promise.all(cluster.nodes.filter(({ running }) => !running).map(({ name }) => cluster.startNode(name)));
+    await cluster.allServing();
+    const leader = await cluster.leaderOf(QUEUE);
+    const victim = cluster.nodes.find(({ name }) => name !== leader)!.name;
+    await caughtUp(cluster);
+    const log = cluster.logFile(victim);
+    const [installed, doubted] = ['installed a snapshot', 'a replica is damaged'] as const;
+    const before = countIn(log, installed);
+    await cluster.stopNode(victim, 'SIGTERM');
+    damageCheckpoints(join(cluster.dataDirectory(victim), 'level'));
+
+    cluster.startNode(victim);
+    await eventually(`${victim} to be filled`, 15_000, () => countIn(log, installed) > before);
+    await caughtUp(cluster);
+    expect(countIn(log, doubted)).toBeGreaterThan(0);
+    const doubts = countIn(log, doubted);
+    await cluster.stopNode(victim, 'SIGTERM');
+    cluster.startNode(victim);
+    await caughtUp(cluster);
+    expect(countIn(log, doubted)).toBe(doubts);
   }, 60_000);
 });

@@ -17,6 +17,14 @@ const NAMED: Readonly<Record<string, (drawn: Swarm) => Swarm>> = {
     network: { delayMs: network.delayMs },
     disk: { syncMs: disk.syncMs, readMs: disk.readMs },
   }),
+  /** Leaders die young, connections are bad: many terms, many entries that are replaced (Raft figure 8). */
+  'short-reigns': drawn => ({
+    ...drawn,
+    electionTicks: 4,
+    leaderLifeMs: { min: 0, max: 300 },
+    network: { ...drawn.network, loss: 0.2 },
+    limits: { ...drawn.limits, appendBytesMax: 1 },
+  }),
   /** Segments, checkpoints and caches as small as they get: reclaiming and snapshots all the time. */
   small: drawn => ({
     ...drawn,

@@ -6,7 +6,7 @@ import { ACTION_KINDS } from './actions/index.ts';
 /** What will be done to the cluster, in order. */
 export type Plan = readonly Action[];
 
-const ACTIONS_MAX = 60;
+const ACTIONS_MAX = 120;
 
 const byName = new Map(ACTION_KINDS.map(kind => [kind.name, kind]));
 

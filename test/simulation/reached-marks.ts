@@ -8,7 +8,8 @@ export function marksIn(folder: string): string[] {
   );
   const marks = new Set<string>();
   for (const { parentPath, name } of files) {
-    for (const [, mark] of readFileSync(join(parentPath, name), 'utf8').matchAll(/\breached\('([^']+)'\)/g)) marks.add(mark!);
+    for (const [, mark] of readFileSync(join(parentPath, name), 'utf8').matchAll(/\breached\('([^']+)'\)/g))
+      marks.add(mark!);
   }
   return [...marks].sort();
 }

@@ -22,13 +22,16 @@ export interface NetworkPort<Packet> {
 
 /**
  * Directed links between nodes. Weaker than the streams it stands for: it loses, repeats and reorders, because a stream that is
- * broken and opened again does. What is in flight to a node is lost when it restarts, what is in flight from it is not.
+ * broken and opened again does. What is in flight to a node is lost when it restarts; what is in flight from
+ * it is not, unless its machine lost power.
  */
 export class SimNetwork<Packet> {
   readonly #world: World;
   readonly #port: NetworkPort<Packet>;
   readonly #links = new Map<number, Link>();
   #faults: NetworkSwarm;
+  /** When a node last lost its power. */
+  readonly #powerLosses = new Map<NodeId, number>();
   sent = 0;
   lost = 0;
 
@@ -45,8 +48,12 @@ export class SimNetwork<Packet> {
       this.lost++;
       return;
     }
-    this.#schedule(link, to, packet);
-    if (happens(link.random, this.#faults.duplicate)) this.#schedule(link, to, packet);
+    this.#schedule(link, from, to, packet);
+    if (happens(link.random, this.#faults.duplicate)) this.#schedule(link, from, to, packet);
+  }
+
+  powerLost(node: NodeId): void {
+    this.#powerLosses.set(node, this.#world.nowMs);
   }
 
   cut(from: NodeId, to: NodeId): void {
@@ -78,20 +85,26 @@ export class SimNetwork<Packet> {
     this.#faults = { delayMs: { min: Math.min(min, CALM_DELAY_MS_MAX), max: Math.min(max, CALM_DELAY_MS_MAX) } };
   }
 
-  #schedule(link: Link, to: NodeId, packet: Packet): void {
+  #schedule(link: Link, from: NodeId, to: NodeId, packet: Packet): void {
     let arrivalMs = this.#world.nowMs + this.#draw(link);
     if (!happens(link.random, this.#faults.reorder)) {
       arrivalMs = Math.max(arrivalMs, link.latestArrivalMs);
       link.latestArrivalMs = arrivalMs;
     }
     const life = this.#port.lifeOf(to);
-    this.#world.after(arrivalMs - this.#world.nowMs, () => {
-      if (link.cut || this.#port.lifeOf(to) !== life) {
+    const sentMs = this.#world.nowMs;
+    this.#world.after(arrivalMs - sentMs, () => {
+      if (link.cut || this.#port.lifeOf(to) !== life || this.#diedWithSender(link, from, sentMs)) {
         this.lost++;
         return;
       }
       this.#port.deliver(to, packet);
     });
+  }
+
+  /** Half of what was on its way when the sender lost its power never left the machine. */
+  #diedWithSender(link: Link, from: NodeId, sentMs: number): boolean {
+    return (this.#powerLosses.get(from) ?? -1) >= sentMs && link.random.next() < 0.5;
   }
 
   #draw(link: Link): number {

@@ -111,6 +111,7 @@ export class SimNode {
     this.cluster.world.log('n{} crashes: {}', this.id, loss);
     this.#stop();
     this.disk.crash(loss);
+    if (loss === 'power') this.cluster.network.powerLost(this.id);
     this.cluster.streams.nodeDown(this.id, loss === 'process' ? RESET_MS_MAX : SILENCE_MS_MAX);
   }
 

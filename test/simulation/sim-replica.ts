@@ -291,6 +291,8 @@ export class SimReplica implements GroupJournal, HostedGroup {
       entries.at(-1)?.index,
       base?.last.index,
     );
+    const lastIndex = this.node.disk.journal.group(this.group)?.lastIndex ?? 0;
+    if (entries.length > 0 && entries[0]!.index <= lastIndex) this.node.cluster.statistics.truncations++;
     this.node.disk.append(write, () => {
       for (const checker of this.#checkers) checker.onDurable(this, write);
       durable();

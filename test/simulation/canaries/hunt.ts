@@ -31,13 +31,19 @@ function build(canary: Canary, folder: string): void {
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   const file = join(folder, canary.file);
   const pieces = readFileSync(file, 'utf8').split(canary.find);
-  assert(pieces.length === 2, () => `${canary.file} has ${pieces.length - 1} times what canary ${canary.name} replaces`);
+  assert(
+    pieces.length === 2,
+    () => `${canary.file} has ${pieces.length - 1} times what canary ${canary.name} replaces`,
+  );
   writeFileSync(file, pieces.join(canary.replace));
 }
 
 /** In a process of its own: the broken build has nothing in common with this one. */
 function run(folder: string, options: readonly string[]): Catch {
-  const child = spawnSync(process.execPath, ['scripts/run.mjs', 'simulate', ...options], { cwd: folder, encoding: 'utf8' });
+  const child = spawnSync(process.execPath, ['scripts/run.mjs', 'simulate', ...options], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
   assert(child.stdout.trim() !== '', () => `the simulation said nothing: ${child.stderr}`);
   return JSON.parse(child.stdout.trim().split('\n').at(-1)!) as Catch;
 }

@@ -91,6 +91,23 @@ describe('a checkpoint of group 0', () => {
     ).toEqual([1, 6, 7]);
   });
 
+  it('takes the place of another state, and tells which queues are gone', () => {
+    const log = filledCluster();
+    const behind = restoredFrom(log.machine);
+    const { topology } = behind;
+    log.run(removeQueue(queueId(7)));
+    log.run(declare('new'));
+    const effects = behind.replace({ pages: pagesOf(log.machine, 'all'), at: log.machine.applied });
+    expect(effects.changes).toMatchObject([{ kind: 'queue-removed', queue: { id: 7 } }]);
+    expect(effects).toMatchObject({ membersChanged: true, shardsChanged: true });
+    expect(behind.topology).toBe(topology);
+    expect(topology.queue('/', 'new')).toEqual(log.machine.topology.queue('/', 'new'));
+    expect(stateOf(behind)).toEqual(stateOf(log.machine));
+    const goingOn = new MetadataLog(behind);
+    for (const each of [log, goingOn]) each.run(declare('after'));
+    expect(stateOf(behind)).toEqual(stateOf(log.machine));
+  });
+
   it('restores a machine that goes on as the other does', () => {
     const log = filledCluster();
     for (let id = 1; id < 100; id++) log.run(removeQueue(queueId(id)));
