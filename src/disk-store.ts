@@ -98,7 +98,10 @@ export class DiskStore implements NodeStore, GroupJournal {
     let level: LevelStore;
     try {
       mkdirSync(directory.level, { recursive: true });
-      level = await LevelStore.open({ directory: directory.level, ...LEVEL }, { failed, room: isRetry => room.available(isRetry) });
+      level = await LevelStore.open(
+        { directory: directory.level, ...LEVEL },
+        { failed, room: isRetry => room.available(isRetry) },
+      );
     } catch (error) {
       return { ok: false, error: levelSentence(options.directory, error as Error) };
     }

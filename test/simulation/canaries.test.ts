@@ -6,8 +6,12 @@ import { CANARIES } from './canaries/index.ts';
 const SEED = 20_261_122;
 
 describe('a build that breaks one rule is found by the ordinary simulation', () => {
-  it.each(CANARIES)('$name: $breaks', canary => {
-    const { runs, violation } = hunt(canary, { seed: SEED });
-    expect(violation, `seed ${SEED}: nothing was noticed in ${runs} runs`).toBeDefined();
-  }, 200_000);
+  it.each(CANARIES)(
+    '$name: $breaks',
+    canary => {
+      const { runs, violation } = hunt(canary, { seed: SEED });
+      expect(violation, `seed ${SEED}: nothing was noticed in ${runs} runs`).toBeDefined();
+    },
+    200_000,
+  );
 });
