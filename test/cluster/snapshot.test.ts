@@ -139,27 +139,4 @@ describe('a node that comes back after the log has gone on without it', () => {
     const bodies = await takeAll(await open(cluster, returning), BACKLOG_MESSAGES);
     expect(bodies.sort()).toEqual(backlog.map(String).sort());
   }, 60_000);
-
-  it('is filled by a snapshot when its checkpoint is damaged, and does not doubt itself afterwards', async () => {
-    await Promise.all(cluster.nodes.filter(({ running }) => !running).map(({ name }) => cluster.startNode(name)));
-    await cluster.allServing();
-    const leader = await cluster.leaderOf(QUEUE);
-    const victim = cluster.nodes.find(({ name }) => name !== leader)!.name;
-    await caughtUp(cluster);
-    const log = cluster.logFile(victim);
-    const [installed, doubted] = ['installed a snapshot', 'a replica is damaged'] as const;
-    const before = countIn(log, installed);
-    await cluster.stopNode(victim, 'SIGTERM');
-    damageCheckpoints(join(cluster.dataDirectory(victim), 'level'));
-
-    cluster.startNode(victim);
-    await eventually(`${victim} to be filled`, 15_000, () => countIn(log, installed) > before);
-    await caughtUp(cluster);
-    expect(countIn(log, doubted)).toBeGreaterThan(0);
-    const doubts = countIn(log, doubted);
-    await cluster.stopNode(victim, 'SIGTERM');
-    cluster.startNode(victim);
-    await caughtUp(cluster);
-    expect(countIn(log, doubted)).toBe(doubts);
-  }, 60_000);
 });
