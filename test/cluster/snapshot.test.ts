@@ -1,5 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { type ChannelModel, connect } from 'amqplib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from './waiting.ts';
@@ -73,23 +72,6 @@ async function takeAll(client: ChannelModel, count: number): Promise<string[]> {
   await channel.close();
   return bodies;
 }
-
-/** Changes bytes in every file of a node's key-value store, as a failing disk does. */
-function damageCheckpoints(directory: string): void {
-  for (const name of readdirSync(directory)) {
-    if (!/\.(ldb|log)$/.test(name)) continue;
-    const bytes = readFileSync(join(directory, name));
-    for (let at = 1_000; at < Math.min(1_200, bytes.length); at++) bytes[at]! ^= 0x5a;
-    writeFileSync(join(directory, name), bytes);
-  }
-}
-
-/** Every shard has a leader whose followers have everything. */
-const caughtUp = (cluster: ServerCluster): Promise<true> =>
-  eventually('all replicas to be caught up', 20_000, async () => {
-    const { nodes, shards } = await cluster.status();
-    return nodes.every(({ up }) => up) && shards.every(({ lag }) => lag === 0);
-  });
 
 const countIn = (file: string, text: string): number => readFileSync(file, 'utf8').split(text).length - 1;
 
