@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { GrpcTransport } from '../src/cluster/grpc-transport.ts';
-import type { Lane, NodeIdentity, PeerLink, TransportListener } from '../src/cluster/transport.ts';
+import { GrpcTransport } from '../src/cluster/transport/grpc-transport.ts';
+import type { Lane, NodeIdentity, PeerLink, TransportListener } from '../src/cluster/transport/transport.ts';
 import { SystemClock } from '../src/lib/clock.ts';
 import { SeededRandom } from '../src/lib/random.ts';
 

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import type { GroupJournal } from './cluster/group-journal.ts';
+import type { GroupJournal } from './cluster/group/group-journal.ts';
 import type {
   CheckpointWriter,
   LoadedCheckpoint,
@@ -8,7 +8,7 @@ import type {
   SpaceWanted,
   Straggler,
   StragglerId,
-} from './cluster/node-store.ts';
+} from './cluster/group/node-store.ts';
 import { assert } from './lib/assert.ts';
 import type { Clock } from './lib/clock.ts';
 import type { GroupId, LogIndex } from './lib/ids.ts';

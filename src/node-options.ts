@@ -1,7 +1,7 @@
 import type { ClusterOptions } from './cluster/cluster-options.ts';
-import type { LaneBounds } from './cluster/grpc-link.ts';
-import { ENTRY_PAYLOAD_BYTES_MAX } from './cluster/raft-wire.ts';
-import { FRAME_PAYLOAD_BYTES_MAX } from './cluster/transport.ts';
+import type { LaneBounds } from './cluster/transport/grpc-link.ts';
+import { ENTRY_PAYLOAD_BYTES_MAX } from './cluster/transport/raft-wire.ts';
+import { FRAME_PAYLOAD_BYTES_MAX } from './cluster/transport/transport.ts';
 import { type Config, LIMITS, TIMING } from './config.ts';
 import { assert } from './lib/assert.ts';
 

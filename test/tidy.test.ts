@@ -41,9 +41,10 @@ const pure = (path: string): boolean =>
   /^src\/broker\/(topology|router|exchange|topic|queue-arguments|names|binding)/.test(path) ||
   /^src\/protocols\/amqp\/(?!server|connection\.ts|heartbeat)/.test(path) ||
   /^src\/storage\/(record-codec|journal|journal-recovery|checkpoint-codec|keyspace)\.ts$/.test(path) ||
-  /^src\/cluster\/(metadata-machine|metadata-commands|shard-map|placement|member-list|lease-table|envelope-codec|raft-wire)\.ts$/.test(
+  /^src\/cluster\/metadata\/(metadata-machine|metadata-commands|metadata-command-codec|metadata-pages|metadata-replies|request-sessions|shard-map|placement|member-list|lease-table|record-codec)\.ts$/.test(
     path,
-  );
+  ) ||
+  /^src\/cluster\/transport\/(envelope-codec|raft-wire)\.ts$/.test(path);
 
 const bannedInPure: readonly { readonly pattern: RegExp; readonly what: string }[] = [
   { pattern: /\bDate\b/, what: 'the system clock' },

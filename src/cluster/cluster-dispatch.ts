@@ -4,19 +4,25 @@ import { groupId, incarnation, type NodeId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import { checkBatch } from '../queue/entry-codec.ts';
 import { FrameKind } from './frames.ts';
-import type { GroupHost } from './group-host.ts';
-import { homeOfGroup } from './home-group.ts';
-import { decodeGrant, decodeNews, decodeRenewal, decodeTopologyApplied } from './lease-frames.ts';
-import { decodeMetadataReply, type MetadataGroup } from './metadata-group.ts';
+import type { GroupHost } from './group/group-host.ts';
+import { decodeGrant, decodeNews, decodeRenewal, decodeTopologyApplied } from './metadata/lease-frames.ts';
+import { decodeMetadataReply, type MetadataGroup } from './metadata/metadata-group.ts';
 import type { NodeSession } from './node-session.ts';
 import type { Peers } from './peers.ts';
-import { decodeRaftMessage } from './raft-wire.ts';
-import { RemoteShardLink } from './remote-shard.ts';
 import type { Replicas } from './replicas.ts';
-import { decodeAnswers, decodeAttach, decodeAttached, decodeConsumerCancelled, decodeRefused } from './shard-frames.ts';
-import type { ShardLeader } from './shard-leader.ts';
-import { decodeChunk, decodeRequest } from './snapshot-codec.ts';
-import type { PeerLink } from './transport.ts';
+import { homeOfGroup } from './shard/home-group.ts';
+import { RemoteShardLink } from './shard/remote-shard.ts';
+import {
+  decodeAnswers,
+  decodeAttach,
+  decodeAttached,
+  decodeConsumerCancelled,
+  decodeRefused,
+} from './shard/shard-frames.ts';
+import type { ShardLeader } from './shard/shard-leader.ts';
+import { decodeChunk, decodeRequest } from './snapshot/snapshot-codec.ts';
+import { decodeRaftMessage } from './transport/raft-wire.ts';
+import type { PeerLink } from './transport/transport.ts';
 
 export interface ClusterDispatchOptions {
   readonly self: NodeId;

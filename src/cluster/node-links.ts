@@ -1,8 +1,8 @@
 import type { NodeId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { ClusterNode } from './cluster-node.ts';
-import { encodeFormation, type Formation, type FormationStep, nextFormationStep } from './formation.ts';
-import type { Decision, Lane, NodeIdentity, PeerLink, Transport, TransportListener } from './transport.ts';
+import { encodeFormation, type Formation, type FormationStep, nextFormationStep } from './metadata/formation.ts';
+import type { Decision, Lane, NodeIdentity, PeerLink, Transport, TransportListener } from './transport/transport.ts';
 
 export interface NodeLinksOptions {
   readonly nodeName: string;

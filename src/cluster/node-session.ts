@@ -6,12 +6,12 @@ import type { BindRequest, DeclareExchange, DeclareQueue, TopologyView } from '.
 import type { ConnectionOwner, NodeStart, QueueHome, QueueRecord, TopologyChange } from '../broker/topology-records.ts';
 import { type ConsumerId, consumerId, type GroupId, type QueueId } from '../lib/ids.ts';
 import { writeDeleteQueue } from '../queue/commands.ts';
-import { MetadataClient, type MetadataClientOptions } from './metadata-client.ts';
-import * as commands from './metadata-commands.ts';
-import type { MetadataReply } from './metadata-replies.ts';
-import { NodeLease, type NodeLeaseOptions } from './node-lease.ts';
-import { ShardClient, type ShardClientOptions } from './shard-client.ts';
-import type { ShardLeaderPort } from './shard-link.ts';
+import { MetadataClient, type MetadataClientOptions } from './metadata/metadata-client.ts';
+import * as commands from './metadata/metadata-commands.ts';
+import type { MetadataReply } from './metadata/metadata-replies.ts';
+import { NodeLease, type NodeLeaseOptions } from './metadata/node-lease.ts';
+import { ShardClient, type ShardClientOptions } from './shard/shard-client.ts';
+import type { ShardLeaderPort } from './shard/shard-link.ts';
 
 export interface NodeSessionOptions {
   readonly self: NodeStart;

@@ -2,11 +2,11 @@ import { ByteWriter } from '../lib/bytes.ts';
 import type { GroupId, NodeId } from '../lib/ids.ts';
 import type { RaftMessage } from '../raft/messages.ts';
 import { FrameKind } from './frames.ts';
-import { encodeRaftMessage, laneOf } from './raft-wire.ts';
-import { RemoteShardLeader } from './remote-shard.ts';
-import { DeliveryAssembler } from './shard-frames.ts';
-import type { ShardLeaderPort, ShardLink } from './shard-link.ts';
-import type { PeerLink } from './transport.ts';
+import { RemoteShardLeader } from './shard/remote-shard.ts';
+import { DeliveryAssembler } from './shard/shard-frames.ts';
+import type { ShardLeaderPort, ShardLink } from './shard/shard-link.ts';
+import { encodeRaftMessage, laneOf } from './transport/raft-wire.ts';
+import type { PeerLink } from './transport/transport.ts';
 
 interface Peer {
   readonly link: PeerLink;

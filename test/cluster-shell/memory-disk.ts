@@ -6,7 +6,7 @@ import type {
   SpaceWanted,
   Straggler,
   StragglerId,
-} from '../../src/cluster/node-store.ts';
+} from '../../src/cluster/group/node-store.ts';
 import { assert } from '../../src/lib/assert.ts';
 import type { GroupId, LogIndex } from '../../src/lib/ids.ts';
 import type { BodyPart } from '../../src/queue/effects.ts';

@@ -1,4 +1,4 @@
-import type { Lane, NodeIdentity, PeerLink, TransportListener } from '../../src/cluster/transport.ts';
+import type { Lane, NodeIdentity, PeerLink, TransportListener } from '../../src/cluster/transport/transport.ts';
 import type { Random } from '../../src/lib/random.ts';
 import type { Life, World } from './world.ts';
 

@@ -1,9 +1,9 @@
 import { createServer } from 'node:net';
 import { Client, credentials, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import { afterEach, expect, it } from 'vitest';
-import { GrpcTransport } from '../../src/cluster/grpc-transport.ts';
-import { LANE_METHODS } from '../../src/cluster/node-service.ts';
-import { widenReceiveWindow } from '../../src/cluster/receive-window.ts';
+import { GrpcTransport } from '../../src/cluster/transport/grpc-transport.ts';
+import { LANE_METHODS } from '../../src/cluster/transport/node-service.ts';
+import { widenReceiveWindow } from '../../src/cluster/transport/receive-window.ts';
 import { SystemClock } from '../../src/lib/clock.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
 import { RecordingListener } from '../support/recording-listener.ts';

@@ -7,7 +7,7 @@ import {
   type PeerLink,
   type Transport,
   type TransportListener,
-} from '../../src/cluster/transport.ts';
+} from '../../src/cluster/transport/transport.ts';
 import { utf8Decode, utf8Encode } from '../../src/lib/bytes.ts';
 import { RecordingListener } from '../support/recording-listener.ts';
 
@@ -34,7 +34,7 @@ interface NodeOptions extends Partial<Omit<NodeIdentity, 'nodeName' | 'address'>
   readonly secret?: string;
 }
 
-/** What every transport promises; the names are the promises of `src/cluster/transport.ts`. */
+/** What every transport promises; the names are the promises of `src/cluster/transport/transport.ts`. */
 export function transportContract(name: string, makeHarness: () => Promise<TransportHarness>): void {
   describe(name, () => {
     let harness: TransportHarness;

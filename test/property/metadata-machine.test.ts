@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { FieldValue } from '../../src/broker/field-table.ts';
-import { decodePayload } from '../../src/cluster/metadata-command-codec.ts';
+import { decodePayload } from '../../src/cluster/metadata/metadata-command-codec.ts';
 import {
   bind,
   connectionClosed,
@@ -16,8 +16,8 @@ import {
   removeQueue,
   setShardReplicas,
   unbind,
-} from '../../src/cluster/metadata-commands.ts';
-import { MetadataMachine } from '../../src/cluster/metadata-machine.ts';
+} from '../../src/cluster/metadata/metadata-commands.ts';
+import { MetadataMachine } from '../../src/cluster/metadata/metadata-machine.ts';
 import { groupId, incarnation, nodeId, queueId } from '../../src/lib/ids.ts';
 import type { Page } from '../../src/raft/checkpoint.ts';
 import {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { LoadedCheckpoint } from '../../src/cluster/node-store.ts';
-import { decodeChunk, decodeRequest, encodeChunk, encodeRequest } from '../../src/cluster/snapshot-codec.ts';
-import { SnapshotSink } from '../../src/cluster/snapshot-sink.ts';
-import { SnapshotSource } from '../../src/cluster/snapshot-source.ts';
+import type { LoadedCheckpoint } from '../../src/cluster/group/node-store.ts';
+import { decodeChunk, decodeRequest, encodeChunk, encodeRequest } from '../../src/cluster/snapshot/snapshot-codec.ts';
+import { SnapshotSink } from '../../src/cluster/snapshot/snapshot-sink.ts';
+import { SnapshotSource } from '../../src/cluster/snapshot/snapshot-source.ts';
 import { groupId, nodeId } from '../../src/lib/ids.ts';
 import { type Random, SeededRandom } from '../../src/lib/random.ts';
 import type { Page } from '../../src/raft/checkpoint.ts';

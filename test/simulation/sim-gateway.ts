@@ -1,15 +1,15 @@
 import { FrameKind } from '../../src/cluster/frames.ts';
-import { LocalShardLeader } from '../../src/cluster/local-shard.ts';
-import { RemoteShardLeader } from '../../src/cluster/remote-shard.ts';
-import { ShardClient } from '../../src/cluster/shard-client.ts';
+import { LocalShardLeader } from '../../src/cluster/shard/local-shard.ts';
+import { RemoteShardLeader } from '../../src/cluster/shard/remote-shard.ts';
+import { ShardClient } from '../../src/cluster/shard/shard-client.ts';
 import {
   DeliveryAssembler,
   decodeAnswers,
   decodeAttached,
   decodeConsumerCancelled,
   decodeRefused,
-} from '../../src/cluster/shard-frames.ts';
-import type { ShardLeaderPort } from '../../src/cluster/shard-link.ts';
+} from '../../src/cluster/shard/shard-frames.ts';
+import type { ShardLeaderPort } from '../../src/cluster/shard/shard-link.ts';
 import type { GroupId, Incarnation, NodeId } from '../../src/lib/ids.ts';
 import type { Frame } from './packet.ts';
 import type { SimNode } from './sim-node.ts';

@@ -1,5 +1,5 @@
 import { FrameKind } from '../../src/cluster/frames.ts';
-import { GroupHost } from '../../src/cluster/group-host.ts';
+import { GroupHost } from '../../src/cluster/group/group-host.ts';
 import { assert } from '../../src/lib/assert.ts';
 import type { GroupId, NodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';

@@ -1,4 +1,4 @@
-import type { PeerLink } from '../../src/cluster/transport.ts';
+import type { PeerLink } from '../../src/cluster/transport/transport.ts';
 import { groupId, incarnation, type NodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
 import type { Frame } from './packet.ts';

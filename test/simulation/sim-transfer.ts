@@ -1,5 +1,5 @@
 import { FrameKind } from '../../src/cluster/frames.ts';
-import type { PeerLink } from '../../src/cluster/transport.ts';
+import type { PeerLink } from '../../src/cluster/transport/transport.ts';
 import { ByteReader, ByteWriter } from '../../src/lib/bytes.ts';
 import type { LogIndex, NodeId } from '../../src/lib/ids.ts';
 import type { CheckpointCut, Page } from '../../src/raft/checkpoint.ts';

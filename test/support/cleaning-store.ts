@@ -1,4 +1,4 @@
-import type { CleaningStore, SpaceWanted, Straggler, StragglerId } from '../../src/cluster/node-store.ts';
+import type { CleaningStore, SpaceWanted, Straggler, StragglerId } from '../../src/cluster/group/node-store.ts';
 import type { GroupId, LogIndex } from '../../src/lib/ids.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
 import type { BodyPart, ShardEffects } from '../../src/queue/effects.ts';

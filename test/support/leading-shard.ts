@@ -1,5 +1,5 @@
-import { BodyReader } from '../../src/cluster/body-reader.ts';
-import { ShardLeader } from '../../src/cluster/shard-leader.ts';
+import { BodyReader } from '../../src/cluster/shard/body-reader.ts';
+import { ShardLeader } from '../../src/cluster/shard/shard-leader.ts';
 import { ByteWriter } from '../../src/lib/bytes.ts';
 import type { NodeId, QueueId } from '../../src/lib/ids.ts';
 import type { ShardEffects } from '../../src/queue/effects.ts';

@@ -1,7 +1,7 @@
-import { EnvelopeReader } from '../../src/cluster/envelope-codec.ts';
-import { CalledHandshake, CallerHandshake, type HandshakeOptions } from '../../src/cluster/handshake.ts';
-import { LaneWriter } from '../../src/cluster/lane-writer.ts';
-import { Refusals } from '../../src/cluster/refusals.ts';
+import { EnvelopeReader } from '../../src/cluster/transport/envelope-codec.ts';
+import { CalledHandshake, CallerHandshake, type HandshakeOptions } from '../../src/cluster/transport/handshake.ts';
+import { LaneWriter } from '../../src/cluster/transport/lane-writer.ts';
+import { Refusals } from '../../src/cluster/transport/refusals.ts';
 import {
   type Decision,
   LANES,
@@ -13,7 +13,7 @@ import {
   type StartResult,
   type Transport,
   type TransportListener,
-} from '../../src/cluster/transport.ts';
+} from '../../src/cluster/transport/transport.ts';
 import { assert } from '../../src/lib/assert.ts';
 
 const QUEUED_BYTES_MAX = 64 * 1024 * 1024;

@@ -2,12 +2,16 @@ import type { BindRequest, DeclareExchange, DeclareQueue } from '../../src/broke
 import { EMPTY_TABLE, type FieldTable, type FieldValue } from '../../src/broker/field-table.ts';
 import { Topology } from '../../src/broker/topology.ts';
 import type { ConnectionOwner, QueueHome, QueueRecord, TopologyChange } from '../../src/broker/topology-records.ts';
-import { encodeRequest, METADATA_HEAD_BYTES, writeMetadataHead } from '../../src/cluster/metadata-command-codec.ts';
-import type { MetadataCommand, MetadataRequest } from '../../src/cluster/metadata-commands.ts';
-import { bootstrap, registerStart } from '../../src/cluster/metadata-commands.ts';
-import { MetadataMachine } from '../../src/cluster/metadata-machine.ts';
-import type { MetadataEffects, MetadataReply } from '../../src/cluster/metadata-replies.ts';
-import { initialShards } from '../../src/cluster/placement.ts';
+import {
+  encodeRequest,
+  METADATA_HEAD_BYTES,
+  writeMetadataHead,
+} from '../../src/cluster/metadata/metadata-command-codec.ts';
+import type { MetadataCommand, MetadataRequest } from '../../src/cluster/metadata/metadata-commands.ts';
+import { bootstrap, registerStart } from '../../src/cluster/metadata/metadata-commands.ts';
+import { MetadataMachine } from '../../src/cluster/metadata/metadata-machine.ts';
+import type { MetadataEffects, MetadataReply } from '../../src/cluster/metadata/metadata-replies.ts';
+import { initialShards } from '../../src/cluster/metadata/placement.ts';
 import { groupId, incarnation, nodeId } from '../../src/lib/ids.ts';
 import type { CheckpointCut, CheckpointScope, Page } from '../../src/raft/checkpoint.ts';
 

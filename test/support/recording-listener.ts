@@ -1,4 +1,10 @@
-import type { Decision, Lane, NodeIdentity, PeerLink, TransportListener } from '../../src/cluster/transport.ts';
+import type {
+  Decision,
+  Lane,
+  NodeIdentity,
+  PeerLink,
+  TransportListener,
+} from '../../src/cluster/transport/transport.ts';
 
 export type Happening =
   | { readonly what: 'connected'; readonly link: PeerLink }

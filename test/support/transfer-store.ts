@@ -1,6 +1,6 @@
-import type { CheckpointWriter, LoadedCheckpoint, Straggler } from '../../src/cluster/node-store.ts';
-import type { SnapshotSinkDependencies } from '../../src/cluster/snapshot-sink.ts';
-import type { SnapshotSourceDependencies } from '../../src/cluster/snapshot-source.ts';
+import type { CheckpointWriter, LoadedCheckpoint, Straggler } from '../../src/cluster/group/node-store.ts';
+import type { SnapshotSinkDependencies } from '../../src/cluster/snapshot/snapshot-sink.ts';
+import type { SnapshotSourceDependencies } from '../../src/cluster/snapshot/snapshot-source.ts';
 import type { GroupId, LogIndex } from '../../src/lib/ids.ts';
 import type { BodyPart } from '../../src/queue/effects.ts';
 import type { Page } from '../../src/raft/checkpoint.ts';

@@ -1,5 +1,5 @@
 import type { ConsumerReceiver } from '../../../src/broker/gateway.ts';
-import type { ShardClient } from '../../../src/cluster/shard-client.ts';
+import type { ShardClient } from '../../../src/cluster/shard/shard-client.ts';
 import { type ConsumerId, consumerId, type QueueId } from '../../../src/lib/ids.ts';
 import type { Random } from '../../../src/lib/random.ts';
 import { Settlement, writeSettle } from '../../../src/queue/commands.ts';

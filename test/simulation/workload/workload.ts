@@ -1,4 +1,4 @@
-import type { ShardClient } from '../../../src/cluster/shard-client.ts';
+import type { ShardClient } from '../../../src/cluster/shard/shard-client.ts';
 import { type GroupId, type QueueId, queueId } from '../../../src/lib/ids.ts';
 import type { Random } from '../../../src/lib/random.ts';
 import type { Auditor } from '../auditor.ts';

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { BodyReader } from '../../../src/cluster/body-reader.ts';
+import { BodyReader } from '../../../src/cluster/shard/body-reader.ts';
 import type { BodyPart } from '../../../src/queue/effects.ts';
 
 const part = (entry: number, position: number, length = 2): BodyPart => ({ entry, position, length });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Decision, PublishOrigin } from '../../../src/broker/gateway.ts';
-import { CommandRing } from '../../../src/cluster/command-ring.ts';
+import { CommandRing } from '../../../src/cluster/shard/command-ring.ts';
 
 type Heard = readonly [first: number, last: number, kind: string | undefined];
 

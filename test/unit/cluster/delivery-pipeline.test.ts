@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { AttachRequest, ShardLink } from '../../../src/cluster/shard-link.ts';
+import type { AttachRequest, ShardLink } from '../../../src/cluster/shard/shard-link.ts';
 import { utf8Decode } from '../../../src/lib/bytes.ts';
 import { consumerId, incarnation, queueId } from '../../../src/lib/ids.ts';
 import { writeAssembledEnqueue, writeCancel, writeDeleteQueue, writePart } from '../../../src/queue/commands.ts';

@@ -6,7 +6,7 @@ import {
   FRAME_OVERHEAD_BYTES_MAX,
   frameBytes,
   writeFrameHead,
-} from '../../../src/cluster/envelope-codec.ts';
+} from '../../../src/cluster/transport/envelope-codec.ts';
 import { EnvelopeSchema } from '../../../src/gen/node_pb.ts';
 import { bytesEqual } from '../../../src/lib/bytes.ts';
 

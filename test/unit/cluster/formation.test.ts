@@ -6,8 +6,8 @@ import {
   formCluster,
   metadataMembership,
   nextFormationStep,
-} from '../../../src/cluster/formation.ts';
-import type { NodeIdentity } from '../../../src/cluster/transport.ts';
+} from '../../../src/cluster/metadata/formation.ts';
+import type { NodeIdentity } from '../../../src/cluster/transport/transport.ts';
 import { nodeId } from '../../../src/lib/ids.ts';
 
 const founder = (name: string) => ({ name, directoryId: `directory of ${name}`, address: `${name}:1` });

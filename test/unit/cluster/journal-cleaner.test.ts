@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { BodyReader } from '../../../src/cluster/body-reader.ts';
-import { type CleanableGroup, JournalCleaner } from '../../../src/cluster/journal-cleaner.ts';
-import { StragglerSweep } from '../../../src/cluster/straggler-sweep.ts';
+import { type CleanableGroup, JournalCleaner } from '../../../src/cluster/group/journal-cleaner.ts';
+import { StragglerSweep } from '../../../src/cluster/group/straggler-sweep.ts';
+import { BodyReader } from '../../../src/cluster/shard/body-reader.ts';
 import type { LogIndex } from '../../../src/lib/ids.ts';
 import { Settlement } from '../../../src/queue/commands.ts';
 import { CleaningDisk } from '../../support/cleaning-store.ts';

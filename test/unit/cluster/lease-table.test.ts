@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LeaseTable } from '../../../src/cluster/lease-table.ts';
-import { NodeLease } from '../../../src/cluster/node-lease.ts';
+import { LeaseTable } from '../../../src/cluster/metadata/lease-table.ts';
+import { NodeLease } from '../../../src/cluster/metadata/node-lease.ts';
 import { incarnation, nodeId } from '../../../src/lib/ids.ts';
 
 const TIMES = { routingLeaseMs: 2_000, nodeLeaseMs: 10_000, goneGraceMs: 1_000 };

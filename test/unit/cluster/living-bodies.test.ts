@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { gatherLivingBodies, HeldEntries } from '../../../src/cluster/living-bodies.ts';
+import { gatherLivingBodies, HeldEntries } from '../../../src/cluster/group/living-bodies.ts';
 
 const references = (...refs: readonly (readonly [entry: number, position: number])[]) => ({
   entries: refs.map(([entry]) => entry),

@@ -1,8 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { MetadataClient } from '../../../src/cluster/metadata-client.ts';
-import { decodePayload, METADATA_HEAD_BYTES, writeMetadataHead } from '../../../src/cluster/metadata-command-codec.ts';
-import { REQUEST_WINDOW, removeQueue } from '../../../src/cluster/metadata-commands.ts';
-import type { MetadataReply } from '../../../src/cluster/metadata-replies.ts';
+import { MetadataClient } from '../../../src/cluster/metadata/metadata-client.ts';
+import {
+  decodePayload,
+  METADATA_HEAD_BYTES,
+  writeMetadataHead,
+} from '../../../src/cluster/metadata/metadata-command-codec.ts';
+import { REQUEST_WINDOW, removeQueue } from '../../../src/cluster/metadata/metadata-commands.ts';
+import type { MetadataReply } from '../../../src/cluster/metadata/metadata-replies.ts';
 import { incarnation, nodeId, queueId } from '../../../src/lib/ids.ts';
 import { formedCluster, type MetadataLog } from '../../support/metadata.ts';
 

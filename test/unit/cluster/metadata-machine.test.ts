@@ -15,7 +15,7 @@ import {
   removeQueue,
   setShardReplicas,
   updateAddress,
-} from '../../../src/cluster/metadata-commands.ts';
+} from '../../../src/cluster/metadata/metadata-commands.ts';
 import { groupId, incarnation, nodeId } from '../../../src/lib/ids.ts';
 import { binding, exchangeNamed, formedCluster, MetadataLog, owner, queueNamed } from '../../support/metadata.ts';
 

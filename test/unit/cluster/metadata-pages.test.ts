@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bind, declareExchange, declareQueue, removeQueue } from '../../../src/cluster/metadata-commands.ts';
+import { bind, declareExchange, declareQueue, removeQueue } from '../../../src/cluster/metadata/metadata-commands.ts';
 import { queueId } from '../../../src/lib/ids.ts';
 import {
   asRecord,

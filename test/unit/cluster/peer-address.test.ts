@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { grpcTarget, PeerAddresses, parseAddress } from '../../../src/cluster/peer-address.ts';
+import { grpcTarget, PeerAddresses, parseAddress } from '../../../src/cluster/transport/peer-address.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
 
 /** A clock whose delays end when the test says so. */

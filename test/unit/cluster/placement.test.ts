@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseShard, initialShards } from '../../../src/cluster/placement.ts';
+import { chooseShard, initialShards } from '../../../src/cluster/metadata/placement.ts';
 import { type GroupId, groupId, type NodeId, nodeId } from '../../../src/lib/ids.ts';
 
 const nodes = (count: number): NodeId[] => Array.from({ length: count }, (_, i) => nodeId(i + 1));

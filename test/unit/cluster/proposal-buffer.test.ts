@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ProposalBuffer } from '../../../src/cluster/proposal-buffer.ts';
+import { ProposalBuffer } from '../../../src/cluster/group/proposal-buffer.ts';
 
 const buffer = (waitingBytesMax = 1_000) =>
   new ProposalBuffer(

@@ -7,8 +7,8 @@ import {
   ENTRY_PAYLOAD_BYTES_MAX,
   encodeRaftMessage,
   laneOf,
-} from '../../../src/cluster/raft-wire.ts';
-import { FRAME_PAYLOAD_BYTES_MAX } from '../../../src/cluster/transport.ts';
+} from '../../../src/cluster/transport/raft-wire.ts';
+import { FRAME_PAYLOAD_BYTES_MAX } from '../../../src/cluster/transport/transport.ts';
 import { ByteWriter, UINT48_MAX } from '../../../src/lib/bytes.ts';
 import { type NodeId, nodeId } from '../../../src/lib/ids.ts';
 import type { AppendRequest, EntryKind, RaftMessage } from '../../../src/raft/messages.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { GroupJournal } from '../../../src/cluster/group-journal.ts';
-import { assessReplica, RefilledJournal } from '../../../src/cluster/replica-start.ts';
+import type { GroupJournal } from '../../../src/cluster/group/group-journal.ts';
+import { assessReplica, RefilledJournal } from '../../../src/cluster/group/replica-start.ts';
 import { groupId, nodeId } from '../../../src/lib/ids.ts';
 import type { GroupWrite, RecoveredGroup } from '../../../src/raft/log-store.ts';
 

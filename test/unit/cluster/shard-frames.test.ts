@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FrameKind } from '../../../src/cluster/frames.ts';
-import { groupOfHome, homeOfGroup } from '../../../src/cluster/home-group.ts';
 import {
   decodeGrant,
   decodeNews,
@@ -11,8 +10,9 @@ import {
   encodeNews,
   encodeRenewal,
   encodeTopologyApplied,
-} from '../../../src/cluster/lease-frames.ts';
-import { RemoteShardLink } from '../../../src/cluster/remote-shard.ts';
+} from '../../../src/cluster/metadata/lease-frames.ts';
+import { groupOfHome, homeOfGroup } from '../../../src/cluster/shard/home-group.ts';
+import { RemoteShardLink } from '../../../src/cluster/shard/remote-shard.ts';
 import {
   DeliveryAssembler,
   decodeAnswers,
@@ -21,9 +21,9 @@ import {
   decodeConsumerCancelled,
   decodeRefused,
   encodeAttach,
-} from '../../../src/cluster/shard-frames.ts';
-import type { ShardLink } from '../../../src/cluster/shard-link.ts';
-import type { PeerLink } from '../../../src/cluster/transport.ts';
+} from '../../../src/cluster/shard/shard-frames.ts';
+import type { ShardLink } from '../../../src/cluster/shard/shard-link.ts';
+import type { PeerLink } from '../../../src/cluster/transport/transport.ts';
 import { TruncatedError } from '../../../src/lib/bytes.ts';
 import { consumerId, groupId, incarnation, nodeId } from '../../../src/lib/ids.ts';
 

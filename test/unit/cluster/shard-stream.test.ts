@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Decision } from '../../../src/broker/gateway.ts';
-import { LocalShardLeader } from '../../../src/cluster/local-shard.ts';
-import { ShardClient } from '../../../src/cluster/shard-client.ts';
-import type { ShardLeaderPort } from '../../../src/cluster/shard-link.ts';
+import { LocalShardLeader } from '../../../src/cluster/shard/local-shard.ts';
+import { ShardClient } from '../../../src/cluster/shard/shard-client.ts';
+import type { ShardLeaderPort } from '../../../src/cluster/shard/shard-link.ts';
 import { utf8Decode } from '../../../src/lib/bytes.ts';
 import { type ConsumerId, consumerId, incarnation, type QueueId, queueId } from '../../../src/lib/ids.ts';
 import { Settlement, writeCount, writeDeleteQueue, writeNameRemoved } from '../../../src/queue/commands.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ShardTime } from '../../../src/cluster/shard-time.ts';
+import { ShardTime } from '../../../src/cluster/shard/shard-time.ts';
 
 const HOUR_MS = 3_600_000;
 

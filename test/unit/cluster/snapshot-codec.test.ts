@@ -8,7 +8,7 @@ import {
   type SnapshotItem,
   SnapshotReader,
   SnapshotWriter,
-} from '../../../src/cluster/snapshot-codec.ts';
+} from '../../../src/cluster/snapshot/snapshot-codec.ts';
 
 const index = fc.integer({ min: 1, max: 2 ** 40 });
 const bytes = fc.uint8Array({ maxLength: 300 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ReceiveCredit, SendCredit } from '../../../src/cluster/stream-credit.ts';
+import { ReceiveCredit, SendCredit } from '../../../src/cluster/transport/stream-credit.ts';
 
 const WINDOW = 1_000;
 const FRAME_MAX = 400;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { baseOf, type TrailingWindow } from '../../../src/cluster/trailing-window.ts';
+import { baseOf, type TrailingWindow } from '../../../src/cluster/group/trailing-window.ts';
 
 const usual: TrailingWindow = {
   checkpointed: 10_000,

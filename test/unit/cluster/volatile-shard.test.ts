@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type SpillFile, VolatileLog } from '../../../src/cluster/volatile-log.ts';
+import { type SpillFile, VolatileLog } from '../../../src/cluster/shard/volatile-log.ts';
 import { BodyAccount } from '../../../src/queue/effects.ts';
 
 /** A file as an array; remembers how much it ever held at once. */

@@ -1,0 +1,81 @@
+import type { GroupId, LogIndex } from '../../lib/ids.ts';
+import type { LogBase, RecoveredGroup } from '../../raft/log-store.ts';
+import type { GroupJournal } from './group-journal.ts';
+import type { LoadedCheckpoint } from './node-store.ts';
+
+/** What a replica begins with. */
+export type ReplicaStart =
+  /** It is new, or its log holds everything from the first entry on. */
+  | { readonly from: 'nothing' }
+  | { readonly from: 'checkpoint'; readonly loaded: LoadedCheckpoint }
+  /** Part of its state is gone: it has to be filled by a leader that was elected without it (R16). */
+  | { readonly from: 'a-leader'; readonly reason: string };
+
+/** Decides from what recovery found in the journal and among the checkpoints. */
+export function assessReplica(
+  found: RecoveredGroup | undefined,
+  loaded: LoadedCheckpoint | 'none' | 'damaged',
+): ReplicaStart {
+  if (found === undefined) return { from: 'nothing' };
+  const { base, log, damaged } = found;
+  if (loaded === 'none' || loaded === 'damaged') {
+    if (base.last.index === 0) return { from: 'nothing' };
+    return { from: 'a-leader', reason: `its checkpoint is ${loaded === 'none' ? 'missing' : 'damaged'}` };
+  }
+  const last = log.at(-1)?.last ?? base.last.index;
+  if (loaded.at.index < base.last.index) return { from: 'a-leader', reason: 'its log begins behind its checkpoint' };
+  if (loaded.at.index > last) return { from: 'a-leader', reason: 'its log ends before its checkpoint' };
+  // Bodies below the base may be among what is lost.
+  if (damaged && base.last.index > 0) return { from: 'a-leader', reason: 'records of its journal are damaged' };
+  return { from: 'checkpoint', loaded };
+}
+
+/**
+ * The journal of a replica that is to be filled by a leader. What is there stays as it is, since it may be the last copy
+ * of something, until a snapshot takes its place, or the leader begins with the first entry: then the log begins anew.
+ */
+export class RefilledJournal implements GroupJournal {
+  readonly #journal: GroupJournal;
+  readonly #old: LogBase;
+  #isBegun = false;
+
+  constructor(journal: GroupJournal, old: LogBase) {
+    this.#journal = journal;
+    this.#old = old;
+  }
+
+  append: GroupJournal['append'] = (write, durable) => {
+    if (this.#isBegun || (write.base === undefined && write.entries.length === 0)) {
+      this.#journal.append(write, durable);
+      return;
+    }
+    this.#isBegun = true;
+    if (write.base !== undefined) {
+      this.#journal.append(write, durable);
+      return;
+    }
+    const { membership, generation } = this.#old;
+    const base: LogBase = { last: { term: 0, index: 0 }, membership, generation: generation + 1 };
+    this.#journal.append({ ...write, base }, durable);
+    this.#journal.accounted(write.group);
+  };
+
+  readEntries: GroupJournal['readEntries'] = (group, from, to, bytesMax, done) =>
+    this.#journal.readEntries(group, from, to, bytesMax, done);
+
+  addLive(group: GroupId, index: LogIndex, bytes: number): void {
+    this.#journal.addLive(group, index, bytes);
+  }
+  releaseLive(group: GroupId, index: LogIndex, bytes: number, at: LogIndex): void {
+    this.#journal.releaseLive(group, index, bytes, at);
+  }
+  accounted(group: GroupId): void {
+    this.#journal.accounted(group);
+  }
+  checkpointed(group: GroupId, index: LogIndex): void {
+    this.#journal.checkpointed(group, index);
+  }
+  allocate(bytes: number): Uint8Array {
+    return this.#journal.allocate(bytes);
+  }
+}

@@ -1,0 +1,79 @@
+import type { LogIndex, NodeId, QueueId } from '../../lib/ids.ts';
+import { PAYLOAD_HEADER_BYTES } from '../../queue/entry-codec.ts';
+import { ShardMachine } from '../../queue/shard-machine.ts';
+import type { TurnTask } from '../group/group-host.ts';
+import { ProposalBuffer } from '../group/proposal-buffer.ts';
+import { BodyReader } from './body-reader.ts';
+import { ShardLeader } from './shard-leader.ts';
+import { type SpillFile, VolatileLog } from './volatile-log.ts';
+
+export interface VolatileShardOptions {
+  readonly entryBytesMax: number;
+  readonly waitingBytesMax: number;
+  readonly memoryBytesMax: number;
+}
+
+export interface VolatileShardDependencies {
+  readonly spill: SpillFile;
+  readonly fenced: () => readonly { readonly node: NodeId; readonly through: number }[];
+  readonly removeName: (queue: QueueId) => Promise<number>;
+  readonly writeHead: (payload: Uint8Array, timeMs: number) => void;
+  readonly wallMs: () => number;
+  readonly wake: (shard: TurnTask) => void;
+}
+
+/**
+ * The home of a node's exclusive and non-durable queues (R4): the machine of a shard behind a log in this node's memory.
+ * It leads itself, for as long as the node's incarnation lives; a confirm means "in the memory of one node".
+ */
+export class VolatileShard implements TurnTask {
+  readonly machine = new ShardMachine();
+  readonly leader: ShardLeader;
+  readonly #log: VolatileLog;
+  readonly #proposals: ProposalBuffer;
+  readonly #deps: VolatileShardDependencies;
+
+  constructor(options: VolatileShardOptions, deps: VolatileShardDependencies) {
+    this.#deps = deps;
+    this.#log = new VolatileLog(options, deps.spill);
+    this.#proposals = new ProposalBuffer(
+      {
+        entryBytesMax: options.entryBytesMax,
+        waitingBytesMax: options.waitingBytesMax,
+        headBytes: PAYLOAD_HEADER_BYTES,
+      },
+      { allocate: bytes => new Uint8Array(bytes), writeHead: deps.writeHead },
+    );
+    this.leader = new ShardLeader({
+      machine: this.machine,
+      bodies: new BodyReader(
+        { cacheBytesMax: 0 },
+        {
+          inMemory: (entry: LogIndex) => this.#log.payload(entry),
+          fromJournal: (_entry, done) => done(undefined),
+          fromStragglers: (_part, done) => done(undefined),
+        },
+      ),
+      propose: batch => this.#propose(batch),
+      fenced: deps.fenced,
+      removeName: deps.removeName,
+    });
+    this.leader.serve();
+  }
+
+  #propose(batch: Uint8Array): boolean {
+    if (!this.#proposals.add(batch)) return false;
+    this.#deps.wake(this);
+    return true;
+  }
+
+  process(): void {
+    while (!this.#proposals.isEmpty) {
+      const payload = this.#proposals.takeEntry(this.#deps.wallMs());
+      const index = this.#log.append(payload);
+      const effects = this.machine.apply({ index, term: 1 }, payload);
+      this.leader.perform(effects);
+      this.#log.account(index, effects.bodiesAdded, effects.bodiesReleased);
+    }
+  }
+}
