@@ -1,7 +1,6 @@
 /**
  * The shard machine alone, on one core: decode, enqueue, hand out, settle. Payloads are prepared beforehand, as a leader
- * would have received them; the time is that of `apply`. Prints a table and, as the last line, JSON. To run it:
- * `npx tsc -p tsconfig.json --noEmit false --outDir dist/bench && node dist/bench/bench/queue-machine.js`
+ * would have received them; the time is that of `apply`. Prints a table and, as the last line, JSON: `npm run bench:queue-machine`.
  */
 import { ByteWriter } from '../src/lib/bytes.ts';
 import { consumerId, incarnation, nodeId, queueId } from '../src/lib/ids.ts';

@@ -1,6 +1,6 @@
 /**
- * Routing on one core: from exchange and routing key to queues, for keys asked before and for new ones. Run the compiled
- * file with `node`; prints a table and, as the last line, JSON.
+ * Routing on one core: from exchange and routing key to queues, for keys asked before and for new ones. Prints a
+ * table and, as the last line, JSON: `npm run bench:routing`.
  */
 import { EMPTY_TABLE, type FieldTable } from '../src/broker/field-table.ts';
 import { Router } from '../src/broker/router.ts';

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { GrpcTransport } from '../src/cluster/transport/grpc-transport.ts';
 import type { Lane, NodeIdentity, PeerLink, TransportListener } from '../src/cluster/transport/transport.ts';
 import { SystemClock } from '../src/lib/clock.ts';
@@ -205,7 +205,7 @@ class Driver {
 }
 
 async function drive(): Promise<void> {
-  const child = fork(fileURLToPath(import.meta.url), ['serve'], { stdio: 'inherit' });
+  const child = fork(join(import.meta.dirname, '../scripts/run.mjs'), ['../bench/transport', 'serve'], { stdio: 'inherit' });
   const port = await new Promise<number>(resolve => child.once('message', message => resolve(Number(message))));
   const driver = new Driver('receiver');
   const link = await driver.link(port);
