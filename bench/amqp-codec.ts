@@ -20,7 +20,7 @@ import { encodeProperties } from '../src/protocols/amqp/properties.ts';
  * The adapter's cost per message without sockets: publishes parsed up to `session.publish`, deliveries and confirms written,
  * acknowledgements read. Prints a table and, as the last line, JSON.
  *
- * Run the compiled file with `node`; arguments are body sizes in bytes.
+ * `npm run bench:amqp-codec`; arguments are body sizes in bytes.
  */
 const MESSAGES = 400_000;
 const CHUNK_BYTES = 65_536;

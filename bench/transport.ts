@@ -205,7 +205,9 @@ class Driver {
 }
 
 async function drive(): Promise<void> {
-  const child = fork(join(import.meta.dirname, '../scripts/run.mjs'), ['../bench/transport', 'serve'], { stdio: 'inherit' });
+  const child = fork(join(import.meta.dirname, '../scripts/run.mjs'), ['../bench/transport', 'serve'], {
+    stdio: 'inherit',
+  });
   const port = await new Promise<number>(resolve => child.once('message', message => resolve(Number(message))));
   const driver = new Driver('receiver');
   const link = await driver.link(port);
