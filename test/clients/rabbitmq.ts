@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect } from 'amqplib';
+import { own, signal } from '../cluster/owned-processes.ts';
+import { eventually } from '../cluster/waiting.ts';
+
+const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server';
+const AMQP_PORT = 25_691;
+const READY_MS = 60_000;
+
+/** One RabbitMQ of Debian's package with a directory and an epmd of its own, for comparison. */
+export class RabbitMq {
+  readonly url = `amqp://guest:guest@127.0.0.1:${AMQP_PORT}`;
+  readonly #directory: string;
+  readonly #pid: number;
+
+  private constructor(directory: string, pid: number) {
+    this.#directory = directory;
+    this.#pid = pid;
+  }
+
+  static async start(): Promise<RabbitMq> {
+    const directory = mkdtempSync(join(tmpdir(), 'rabbitmq-'));
+    mkdirSync(join(directory, 'mnesia'));
+    writeFileSync(join(directory, 'enabled_plugins'), '[].');
+    writeFileSync(join(directory, 'rabbitmq.conf'), 'loopback_users = none\nlog.console = false\n');
+    writeFileSync(join(directory, 'env'), '');
+    const child = spawn(SERVER, [], {
+      detached: true,
+      stdio: 'ignore',
+      env: {
+        PATH: process.env.PATH,
+        HOME: directory,
+        LC_ALL: 'C.UTF-8',
+        ERL_EPMD_PORT: '24391',
+        ERL_EPMD_ADDRESS: '127.0.0.1',
+        RABBITMQ_NODENAME: 'compared@localhost',
+        RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+        RABBITMQ_NODE_PORT: String(AMQP_PORT),
+        RABBITMQ_DIST_PORT: '25791',
+        RABBITMQ_MNESIA_BASE: join(directory, 'mnesia'),
+        RABBITMQ_LOG_BASE: join(directory, 'log'),
+        RABBITMQ_ENABLED_PLUGINS_FILE: join(directory, 'enabled_plugins'),
+        RABBITMQ_CONFIG_FILE: join(directory, 'rabbitmq'),
+        RABBITMQ_CONF_ENV_FILE: join(directory, 'env'),
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
+      },
+    });
+    // A process group of its own: the shell, the virtual machine and its port mapper end together.
+    own(-child.pid!);
+    const broker = new RabbitMq(directory, child.pid!);
+    await eventually('RabbitMQ to serve AMQP', READY_MS, async () => {
+      const client = await connect(broker.url, { timeout: 2_000 });
+      await client.close();
+      return true;
+    });
+    return broker;
+  }
+
+  stop(): void {
+    signal(-this.#pid, 'SIGKILL');
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
