@@ -18,6 +18,21 @@ export interface ClientProgram {
 const HERE = import.meta.dirname;
 const python = (file: string) => (): readonly string[] => ['/usr/bin/python3', join(HERE, file)];
 
+/** Compiles with what Debian's packages bring, without asking the network. */
+function goCommand(folder: string): readonly string[] {
+  const program = join(folder, 'go-client');
+  const env = { ...process.env, GO111MODULE: 'off', GOPATH: '/usr/share/gocode', GOCACHE: join(folder, 'go-cache') };
+  execFileSync('go', ['build', '-o', program, join(HERE, 'go_client.go')], { env });
+  return [program];
+}
+
+function javaCommand(folder: string): readonly string[] {
+  const classes = join(folder, 'java');
+  const path = ['amqp-client', 'slf4j-api', 'slf4j-nop'].map(name => `/usr/share/java/${name}.jar`).join(':');
+  execFileSync('javac', ['-cp', path, '-d', classes, join(HERE, 'JavaClient.java')]);
+  return ['java', '-cp', `${path}:${classes}`, 'JavaClient'];
+}
+
 export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
   {
     name: 'pika',
@@ -27,11 +42,46 @@ export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
     command: python('pika_client.py'),
   },
   {
+    name: 'py-amqp',
+    packages: ['python3-amqp'],
+    needs: '/usr/lib/python3/dist-packages/amqp',
+    behaviours: BEHAVIOURS,
+    command: python('py_amqp_client.py'),
+  },
+  {
+    name: 'kombu',
+    packages: ['python3-kombu'],
+    needs: '/usr/lib/python3/dist-packages/kombu',
+    behaviours: BEHAVIOURS,
+    command: python('kombu_client.py'),
+  },
+  {
     name: 'bunny',
     packages: ['ruby-bunny'],
     needs: '/usr/share/doc/ruby-bunny',
     behaviours: BEHAVIOURS,
     command: () => ['/usr/bin/ruby', join(HERE, 'bunny_client.rb')],
+  },
+  {
+    name: 'php-amqplib',
+    packages: ['php-amqplib', 'php-cli', 'php-mbstring'],
+    needs: '/usr/share/php/PhpAmqpLib/autoload.php',
+    behaviours: BEHAVIOURS,
+    command: () => ['/usr/bin/php', join(HERE, 'php_amqplib_client.php')],
+  },
+  {
+    name: 'amqp091-go',
+    packages: ['golang-github-rabbitmq-amqp091-go-dev', 'golang-go'],
+    needs: '/usr/share/gocode/src/github.com/rabbitmq/amqp091-go',
+    behaviours: BEHAVIOURS,
+    command: goCommand,
+  },
+  {
+    name: 'Java client',
+    packages: ['librabbitmq-client-java', 'default-jdk-headless'],
+    needs: '/usr/share/java/amqp-client.jar',
+    behaviours: BEHAVIOURS,
+    command: javaCommand,
   },
 ];
 

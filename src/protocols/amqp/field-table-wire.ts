@@ -27,7 +27,16 @@ const TAGS = {
   void: 'V',
 } as const satisfies Record<FieldValue['type'], string>;
 
-const typeOfTag = new Map(Object.entries(TAGS).map(([type, tag]) => [tag.charCodeAt(0), type as FieldValue['type']]));
+/** RabbitMQ reads `L` as it reads `l`, and py-amqp writes it for what does not fit into 32 bits. */
+const LONG_TAG = 'L'.charCodeAt(0);
+
+const typeOfTag = new Map<number, FieldValue['type']>([
+  ...Object.entries(TAGS).map(([type, tag]): [number, FieldValue['type']] => [
+    tag.charCodeAt(0),
+    type as FieldValue['type'],
+  ]),
+  [LONG_TAG, 'int64'],
+]);
 
 /** A table with its length in front. A malformed one makes the reader fail. */
 export function readTable(reader: AmqpReader, depthLeft = TABLE_DEPTH_MAX): FieldTable {
@@ -184,13 +193,29 @@ for (const tag of 'tbB') VALUE_BYTES[tag.charCodeAt(0)] = 1;
 for (const tag of 'su') VALUE_BYTES[tag.charCodeAt(0)] = 2;
 for (const tag of 'Iif') VALUE_BYTES[tag.charCodeAt(0)] = 4;
 for (const tag of 'D') VALUE_BYTES[tag.charCodeAt(0)] = 5;
-for (const tag of 'ldT') VALUE_BYTES[tag.charCodeAt(0)] = 8;
+for (const tag of 'lLdT') VALUE_BYTES[tag.charCodeAt(0)] = 8;
 for (const tag of 'Sx') VALUE_BYTES[tag.charCodeAt(0)] = -1;
 for (const tag of 'AF') VALUE_BYTES[tag.charCodeAt(0)] = -2;
 
-/** Walks over a table without building it; a malformed one makes the reader fail. Accepts what `readTable` accepts. */
-export function skipTable(reader: AmqpReader, depthLeft = TABLE_DEPTH_MAX): void {
-  skipNested(reader, depthLeft, 'keyed');
+/**
+ * Walks over a table without building it; a malformed one makes the reader fail. Accepts what `readTable` accepts.
+ * Tells whether one of its fields has one of the names.
+ */
+export function skipHeaders(reader: AmqpReader, names: readonly string[]): boolean {
+  const bytes = reader.u32();
+  if (bytes > reader.remaining) reader.fail();
+  const end = reader.position + bytes;
+  let isFound = false;
+  while (reader.position < end && !reader.failed) {
+    const length = reader.u8();
+    // Only names that can be meant are worth a string.
+    if (names.some(name => name.length === length)) {
+      if (names.includes(reader.text(length))) isFound = true;
+    } else reader.skip(length);
+    skipValue(reader, TABLE_DEPTH_MAX - 1);
+  }
+  if (reader.position !== end) reader.fail();
+  return isFound;
 }
 
 function skipNested(reader: AmqpReader, depthLeft: number, form: 'keyed' | 'plain'): void {
@@ -203,12 +228,16 @@ function skipNested(reader: AmqpReader, depthLeft: number, form: 'keyed' | 'plai
   const end = reader.position + bytes;
   while (reader.position < end && !reader.failed) {
     if (form === 'keyed') reader.skip(reader.u8());
-    const tag = reader.u8();
-    const size = VALUE_BYTES[tag]!;
-    if (size >= 0) reader.skip(size);
-    else if (size === -1) reader.skip(reader.u32());
-    else if (size === -2) skipNested(reader, depthLeft - 1, tag === 0x46 ? 'keyed' : 'plain');
-    else reader.fail();
+    skipValue(reader, depthLeft - 1);
   }
   if (reader.position !== end) reader.fail();
+}
+
+function skipValue(reader: AmqpReader, depthLeft: number): void {
+  const tag = reader.u8();
+  const size = VALUE_BYTES[tag]!;
+  if (size >= 0) reader.skip(size);
+  else if (size === -1) reader.skip(reader.u32());
+  else if (size === -2) skipNested(reader, depthLeft, tag === 0x46 ? 'keyed' : 'plain');
+  else reader.fail();
 }

@@ -62,6 +62,16 @@ describe('field tables', () => {
     expect(hexOf(tableBytes(table))).toBe(expected);
   });
 
+  it('have long integers under both letters that clients write', () => {
+    for (const letter of ['6c', '4c']) {
+      const bytes = bytesOf(`00 00 00 0b 01 6e ${letter} ff ff ff ff ff ff ff fe`);
+      const [reader, walking] = [readerOf(bytes), readerOf(bytes)];
+      expect(readTable(reader)).toEqual(new Map([['n', { type: 'int64', value: -2n }]]));
+      skipTable(walking);
+      expect([reader.failed, walking.failed, walking.remaining]).toEqual([false, false, 0]);
+    }
+  });
+
   it('are walked over exactly when they can be read, however damaged', () => {
     fc.assert(
       fc.property(damaged(tableArb.map(tableBytes)), bytes => {
