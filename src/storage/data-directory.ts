@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeDurably } from './durable-file.ts';
 
 const ID_FILE = 'directory-id';
 const FORMATION_FILE = 'formation';
@@ -42,17 +43,4 @@ export class DataDirectory {
   saveFormation(bytes: Uint8Array): void {
     writeDurably(this.path, FORMATION_FILE, bytes);
   }
-}
-
-/** The file is there with all of these bytes, or as it was before, whatever happens. */
-function writeDurably(directory: string, name: string, bytes: Uint8Array): void {
-  const temporary = join(directory, `${name}.new`);
-  const file = openSync(temporary, 'w', 0o600);
-  writeSync(file, bytes);
-  fsyncSync(file);
-  closeSync(file);
-  renameSync(temporary, join(directory, name));
-  const folder = openSync(directory, 'r');
-  fsyncSync(folder);
-  closeSync(folder);
 }

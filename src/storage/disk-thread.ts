@@ -13,27 +13,7 @@ import {
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../lib/assert.ts';
-import type { FileOperation, WorkOutcome } from './journal-work.ts';
-
-/**
- * A thread that does synchronous file operations for the node's main thread, in the order in which they are asked for.
- * The journal has one for its writes and one for its reads, so that neither waits for libuv's pool, nor for the other
- * (R19).
- */
-export type DiskRequest =
-  | { readonly do: 'work'; readonly number: number; readonly operations: readonly FileOperation[] }
-  | {
-      readonly do: 'read';
-      readonly number: number;
-      readonly pieces: readonly { readonly file: string; readonly position: number; readonly length: number }[];
-    }
-  /** The files are gone under these names: what is held open of them goes, so that their blocks can. */
-  | { readonly do: 'forget'; readonly files: readonly string[] };
-
-export type DiskReply =
-  | ({ readonly did: 'work'; readonly number: number } & WorkOutcome)
-  /** A piece that could not be read whole is undefined. */
-  | { readonly did: 'read'; readonly number: number; readonly pieces: readonly (Uint8Array | undefined)[] };
+import type { DiskReply, DiskRequest, FileOperation, WorkOutcome } from './journal-work.ts';
 
 const FILES_OPEN_MAX = 64;
 const ZEROS = new Uint8Array(1024 * 1024);

@@ -1,4 +1,5 @@
 import type { LogIndex } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { RecoveredGroup } from '../raft/log-store.ts';
 import { decodeMembership } from '../raft/membership.ts';
 import type { Entry, EntryKind, Membership } from '../raft/messages.ts';
@@ -10,6 +11,7 @@ import { type JournalOptions, parseFileName, segmentFile, spareFile } from './jo
 import { payloadMatches, RECORD_HEADER_BYTES, RecordType, readRecordHeader, recordBytes } from './record-codec.ts';
 import { Segment } from './segment.ts';
 import { type JournalFiles, type ScanResult, SegmentReader, scanSegment } from './segment-scan.ts';
+import type { Spares } from './spare-files.ts';
 
 /** What recovery met, for the log of the node. */
 export interface RecoveryReport {
@@ -38,55 +40,81 @@ interface FoundSegment {
   readonly bytes: number;
 }
 
+/** What the journal's files say. `unused`: nothing yet. `lost`: see `Recovery`. */
+type JournalReading =
+  | { readonly found: 'unused'; readonly spares: Spares }
+  | { readonly found: 'lost' }
+  | {
+      readonly found: 'journal';
+      readonly files: readonly FoundSegment[];
+      readonly spares: Spares;
+      readonly replay: JournalReplay;
+      readonly tail: FoundSegment;
+      readonly end: ScanResult;
+      readonly groups: readonly RecoveredGroup[];
+    };
+
 /**
  * Reads the journal: of sealed segments the index, of the newest one everything. The journal's first work must be
  * completed before what was recovered is used: it makes durable what may only have been in the system's memory.
  */
 export function recoverJournal(files: JournalFiles, options: JournalOptions, allocate?: Allocate): Recovery {
-  const { segments, spares } = listFiles(files);
-  const newest = segments.findLast(segment => hasHead(files, segment));
-  if (newest === undefined) {
-    return isUnused(files, segments)
-      ? start(options, allocate, spares)
-      : { recovered: false, reason: 'no segment of the journal has a readable head' };
-  }
-
-  const replay = new JournalReplay(files, segments);
-  const newer = segments.filter(segment => segment.number > newest.number);
-  let result = scanTail(files, replay, newest, undefined, newer.length > 0);
-  let tail = newest;
-  for (const segment of newer) {
-    const reader = readerOf(files, segment);
-    if (!reader.hasLaterBatch(0, result.batch + 1)) continue;
-    result = scanTail(files, replay, segment, result.batch + 1, false);
-    tail = segment;
-  }
-  replay.finish();
-  const groups = replay.groups.map(group => recoveredGroup(files, group, replay.damages));
-
+  const reading = readJournal(files);
+  if (reading.found === 'lost') return { recovered: false, reason: 'no segment of the journal has a readable head' };
+  if (reading.found === 'unused') return start(options, allocate, reading.spares);
+  const { replay, tail, end, groups, spares } = reading;
   const isIntact = replay.damages.length === 0;
   const last = replay.segments.at(-1)!;
-  const isOpen = isIntact && result.indexPosition === 0;
+  const isOpen = isIntact && end.indexPosition === 0;
   last.isSealed = !isOpen;
   const journal = new Journal(
     {
       segments: replay.segments,
       open: isOpen,
       groups: replay.groups,
-      batch: result.batch,
+      batch: end.batch,
       segmentNumber: tail.number,
       spares,
-      leftovers: leftovers(segments, replay.segments),
+      leftovers: leftovers(reading.files, replay.segments),
     },
     options,
     allocate,
   );
   const report = {
     segments: replay.segments.length,
-    tornBytes: isIntact ? tornBytes(files, tail, result) : 0,
+    tornBytes: isIntact ? tornBytes(files, tail, end) : 0,
     damages: replay.damages,
   };
   return { recovered: true, journal, groups, report };
+}
+
+/** What a recovery would find, for whoever only looks. Undefined: the journal is lost. */
+export function readGroups(files: JournalFiles): readonly RecoveredGroup[] | undefined {
+  const reading = readJournal(files);
+  if (reading.found === 'lost') return undefined;
+  return reading.found === 'unused' ? [] : reading.groups;
+}
+
+function readJournal(files: JournalFiles): JournalReading {
+  const { segments, spares } = listFiles(files);
+  const newest = segments.findLast(segment => hasHead(files, segment));
+  if (newest === undefined) return isUnused(files, segments) ? { found: 'unused', spares } : { found: 'lost' };
+  const replay = new JournalReplay(files, segments);
+  const newer = segments.filter(segment => segment.number > newest.number);
+  let end = scanTail(files, replay, newest, undefined, newer.length > 0);
+  let tail = newest;
+  for (const segment of newer) {
+    const reader = readerOf(files, segment);
+    if (!reader.hasLaterBatch(0, end.batch + 1)) {
+      reached('recovery.segment-without-head');
+      continue;
+    }
+    end = scanTail(files, replay, segment, end.batch + 1, false);
+    tail = segment;
+  }
+  replay.finish();
+  const groups = replay.groups.map(group => recoveredGroup(files, group, replay.damages));
+  return { found: 'journal', files: segments, spares, replay, tail, end, groups };
 }
 
 /** What a read at a location gave: the entry, or that it is not there any more as it was written. */
@@ -108,11 +136,7 @@ function isUnused(files: JournalFiles, segments: readonly FoundSegment[]): boole
   return segments.length === 1 && first.number === 1 && !readerOf(files, first).hasLaterBatch(0, 1);
 }
 
-function start(
-  options: JournalOptions,
-  allocate: Allocate | undefined,
-  spares: { readonly files: readonly string[]; readonly number: number },
-): Recovery {
+function start(options: JournalOptions, allocate: Allocate | undefined, spares: Spares): Recovery {
   const state = { segments: [], open: false, groups: [], batch: 0, segmentNumber: 0, spares, leftovers: [] };
   const journal = new Journal(state, options, allocate);
   return { recovered: true, journal, groups: [], report: { segments: 0, tornBytes: 0, damages: [] } };
@@ -120,7 +144,7 @@ function start(
 
 function listFiles(files: JournalFiles): {
   segments: FoundSegment[];
-  spares: { files: string[]; number: number };
+  spares: Spares;
 } {
   const segments: FoundSegment[] = [];
   const spares: string[] = [];

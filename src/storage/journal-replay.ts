@@ -1,4 +1,5 @@
 import { type GroupId, groupId } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { LogBase } from '../raft/log-store.ts';
 import { EntryKind } from '../raft/messages.ts';
 import { GroupLog } from './group-log.ts';
@@ -71,6 +72,7 @@ export class JournalReplay {
 
   /** What was acknowledged is gone: of one group, or nobody knows of which. */
   damage(segment: Segment, group: number | undefined, what: string): void {
+    reached('recovery.damage-found');
     const whose = group === undefined ? 'any group' : `group ${group}`;
     this.damages.push(`segment ${segment.number}: ${what}, ${whose}`);
     for (const log of this.#groups.values()) if (group === undefined || log.group === group) log.damaged = true;
@@ -177,6 +179,7 @@ export class JournalReplay {
       decodeSegmentIndex(index.payload, add);
       return;
     }
+    reached('recovery.index-rebuilt');
     for (let record = reader.nextRecord(0, 0); record !== undefined; ) {
       const { type, group, generation, index: at, term, kind, position, length } = record.header;
       if (type === RecordType.entry || type === RecordType.body) {
@@ -191,6 +194,7 @@ export class JournalReplay {
     const { missingFrom } = group.termRuns();
     if (missingFrom === undefined) return;
     this.damages.push(`group ${group.group}: entry ${missingFrom} is missing`);
+    reached('recovery.gap-closed');
     group.damaged = true;
     group.truncate(missingFrom);
   }

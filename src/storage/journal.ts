@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import type { GroupId, LogIndex } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { GroupWrite, LogBase } from '../raft/log-store.ts';
 import { encodeMembership } from '../raft/membership.ts';
 import { type Entry, EntryKind } from '../raft/messages.ts';
@@ -98,6 +99,7 @@ export class Journal {
     if (state.open && last !== undefined) {
       this.#open = last;
       for (const usage of last.usages.values()) for (const chunk of usage.chunks) this.#openRecords += chunk.count;
+      reached('journal.tail-continued');
       this.#record(RecordType.note, 0, 0, 0, 0, 0, EMPTY);
     } else {
       this.#openSegment();
@@ -150,6 +152,7 @@ export class Journal {
 
   /** The transfer was given up: its bodies are dead. */
   abandonBodies(id: GroupId, generation: number): void {
+    reached('journal.bodies-abandoned');
     this.#groups.get(id)?.abandonBodies(generation);
     this.space.changed();
   }
@@ -168,6 +171,7 @@ export class Journal {
   /** Remembers over restarts that a group lost something it had acknowledged, or that it has been filled again (R16). */
   setDamaged(id: GroupId, damaged: boolean): number {
     const group = this.#groupOf(id);
+    reached('journal.damage-remembered');
     group.damaged = damaged;
     this.#recordGroupState(group);
     return this.#gathering.number;
@@ -223,6 +227,7 @@ export class Journal {
   workFull(number: number): boolean {
     const work = this.#underWay;
     assert(work?.number === number && !this.#isRetry, () => `work ${number} is not under way`);
+    reached('journal.no-room');
     this.#isRetry = true;
     return this.#spares.makeRoom(work.operations);
   }
@@ -354,7 +359,10 @@ export class Journal {
     this.#record(RecordType.segmentHead, 0, 0, 0, 0, 0, encodeSegmentHead(older));
     for (const group of this.#groups.values()) this.#recordGroupState(group);
     for (const { number, voids } of older) {
-      if (voids.length > 0) this.#record(RecordType.voided, 0, 0, 0, number, 0, encodeVoids(voids));
+      if (voids.length > 0) {
+        reached('journal.voids-repeated');
+        this.#record(RecordType.voided, 0, 0, 0, number, 0, encodeVoids(voids));
+      }
     }
     this.#closePart();
     this.#headEnd = segment.end;
@@ -372,6 +380,7 @@ export class Journal {
 
   #reclaim(): void {
     for (const segment of this.space.takeDead()) {
+      reached('journal.segment-reclaimed');
       for (const id of segment.usages.keys()) this.#groups.get(id)?.removeSegment(segment);
       this.#segments.delete(segment.number);
       this.#gathering.operations.push(...this.#spares.keepOrDelete(segmentFile(segment.number)));

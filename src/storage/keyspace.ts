@@ -44,6 +44,9 @@ export const pagesOf = (group: GroupId, generation: number): KeyRange => ({
   to: edge(Prefix.page, group, generation + 1),
 });
 
+/** Manifests and pages of all groups. */
+export const ALL_CHECKPOINTS: KeyRange = { from: Uint8Array.of(Prefix.manifest), to: Uint8Array.of(Prefix.page + 1) };
+
 /** What belongs to other generations of a group than this one; manifests first: pages without one do not count. */
 export const checkpointsBeside = (group: GroupId, generation: number | undefined): readonly KeyRange[] =>
   [Prefix.manifest, Prefix.page].flatMap(prefix => {

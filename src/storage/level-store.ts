@@ -11,14 +11,19 @@ export interface LevelStoreOptions {
 export interface LevelStoreDependencies {
   /** Told once, when a write fails: the node must stop (R18). */
   readonly failed: (reason: string) => void;
+  /** Told once, before `failed`, when what is stored cannot be read: it must not be opened again (R16). */
+  readonly unreadable: (reason: string) => void;
   /** Resolves when a write will find room on the disk; writes wait for it. `isRetry`: one before did not, whatever was said. */
   readonly room: (isRetry: boolean) => Promise<void>;
 }
 
+const ITERATED_AT_ONCE = 1_000;
+
 /**
  * The key-value store over LevelDB. It works in libuv's pool: nothing that a confirm waits for goes through it (R19).
  * LevelDB takes no write any more once one found no room; it is then opened again when there is some, and the batch
- * that failed is written once more. That it is there twice does no harm.
+ * that failed is written once more. That it is there twice does no harm. What cannot be read is never answered: the node
+ * stops.
  */
 export class LevelStore implements KeyValueStore {
   readonly #level: Level<Uint8Array, Uint8Array>;
@@ -47,8 +52,7 @@ export class LevelStore implements KeyValueStore {
   }
 
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    while (this.#isReopening) await this.#opened;
-    const value = await this.#level.get(key);
+    const value = await this.#read(() => this.#level.get(key));
     return value === undefined ? undefined : plain(value);
   }
 
@@ -68,16 +72,34 @@ export class LevelStore implements KeyValueStore {
   }
 
   async *iterate(range: KeyRange): AsyncGenerator<readonly [key: Uint8Array, value: Uint8Array]> {
-    while (this.#isReopening) await this.#opened;
-    for await (const [key, value] of this.#level.iterator({ gte: range.from, lt: range.to })) {
-      yield [plain(key), plain(value)];
+    const iterator = await this.#read(async () => this.#level.iterator({ gte: range.from, lt: range.to }));
+    try {
+      for (;;) {
+        const found = await this.#read(() => iterator.nextv(ITERATED_AT_ONCE));
+        if (found.length === 0) return;
+        for (const [key, value] of found) yield [plain(key), plain(value)];
+      }
+    } finally {
+      await iterator.close();
     }
   }
 
   async keys(range: KeyRange, countMax: number): Promise<readonly Uint8Array[]> {
-    while (this.#isReopening) await this.#opened;
-    const keys = await this.#level.keys({ gte: range.from, lt: range.to, limit: countMax }).all();
+    const keys = await this.#read(() => this.#level.keys({ gte: range.from, lt: range.to, limit: countMax }).all());
     return keys.map(plain);
+  }
+
+  /** Goes over a range once. A sentence if LevelDB cannot read it; whether the values are what was written it does not tell. */
+  async findDamage(range: KeyRange): Promise<string | undefined> {
+    const iterator = this.#level.iterator({ gte: range.from, lt: range.to });
+    try {
+      while ((await iterator.nextv(ITERATED_AT_ONCE)).length > 0);
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    } finally {
+      await iterator.close();
+    }
   }
 
   async close(): Promise<void> {
@@ -86,11 +108,29 @@ export class LevelStore implements KeyValueStore {
     await this.#level.close();
   }
 
+  async #read<Result>(read: () => Promise<Result>): Promise<Result> {
+    while (this.#isReopening) await this.#opened;
+    try {
+      return await read();
+    } catch (error) {
+      if (this.#isClosed) throw error;
+      this.#stop(error as Error, true);
+      return new Promise(() => {});
+    }
+  }
+
+  /** A write fails also when LevelDB, which merges tables in between, finds one that it cannot read. */
   #failed(error: Error): Error {
+    this.#stop(error, isUnreadable(error));
+    return error;
+  }
+
+  #stop(error: Error, cannotBeRead: boolean): void {
     const isFirst = this.#poison === undefined && !this.#isClosed;
     this.#poison ??= error;
-    if (isFirst) this.#deps.failed(`the key-value store could not be written: ${error.message}`);
-    return error;
+    if (!isFirst) return;
+    if (cannotBeRead) this.#deps.unreadable(error.message);
+    this.#deps.failed(`the key-value store could not be ${cannotBeRead ? 'read' : 'written'}: ${error.message}`);
   }
 
   /** Reads and writes wait meanwhile. Whatever was acknowledged is there again, as after a crash. */
@@ -115,6 +155,16 @@ export class LevelStore implements KeyValueStore {
       this.#isReopening = false;
     });
   }
+}
+
+/**
+ * Whether LevelDB stumbled over what is stored: it says so, or a file of it is missing or too short. The cause of a failed
+ * opening is one level down.
+ */
+export function isUnreadable(error: Error): boolean {
+  const { code, message } = (error.cause ?? error) as { code?: string; message?: string };
+  if (code === 'LEVEL_CORRUPTION') return true;
+  return code === 'LEVEL_IO_ERROR' && /(ldb|MANIFEST-\d+): (no such file|invalid argument|input)/i.test(message ?? '');
 }
 
 /** LevelDB says it in words only. The cause of a failed opening is one level down. */

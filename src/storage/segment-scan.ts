@@ -143,7 +143,6 @@ export function scanSegment(
     lastBatch = batch;
     batch++;
     checksum = batchChecksumSeed(batch);
-    start = at;
     isDamaged = false;
   };
 

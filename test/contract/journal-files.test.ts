@@ -5,8 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { SeededRandom } from '../../src/lib/random.ts';
 import { directoryFiles } from '../../src/storage/disk-journal.ts';
-import type { DiskReply, DiskRequest } from '../../src/storage/disk-thread.ts';
-import type { FileOperation, WorkOutcome } from '../../src/storage/journal-work.ts';
+import type { DiskReply, DiskRequest, FileOperation, WorkOutcome } from '../../src/storage/journal-work.ts';
 import type { JournalFiles } from '../../src/storage/segment-scan.ts';
 import { SimulatedFiles } from '../support/simulated-files.ts';
 

@@ -27,12 +27,12 @@ keyValueStoreContract('the simulated store', async () => {
 
 keyValueStoreContract('level', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'warren-level-'));
-  let store = await LevelStore.open({ directory, ...LEVEL }, { room, failed: expect.fail });
+  let store = await LevelStore.open({ directory, ...LEVEL }, { room, failed: expect.fail, unreadable: expect.fail });
   return {
     store,
     reopen: async () => {
       await store.close();
-      store = await LevelStore.open({ directory, ...LEVEL }, { room, failed: expect.fail });
+      store = await LevelStore.open({ directory, ...LEVEL }, { room, failed: expect.fail, unreadable: expect.fail });
       return store;
     },
     failNextWrite: undefined,

@@ -4,6 +4,7 @@ import type { FieldValue } from '../../src/broker/field-table.ts';
 import { decodePayload } from '../../src/cluster/metadata/metadata-command-codec.ts';
 import {
   bind,
+  changeAccess,
   connectionClosed,
   declareExchange,
   declareQueue,
@@ -20,12 +21,14 @@ import {
 import { MetadataMachine } from '../../src/cluster/metadata/metadata-machine.ts';
 import { groupId, incarnation, nodeId, queueId } from '../../src/lib/ids.ts';
 import type { Page } from '../../src/raft/checkpoint.ts';
+import { accessCommandArb } from '../support/access.ts';
 import {
   asRecord,
   binding,
   entryOf,
   exchangeNamed,
   formedCluster,
+  link,
   MetadataLog,
   owner,
   pagesOf,
@@ -58,12 +61,13 @@ const fieldArb: fc.Arbitrary<FieldValue> = fc.oneof(
 );
 const argumentsArb = fc.dictionary(fc.constantFrom('p', 'q', 'r'), fieldArb).map(table);
 const bindingArb = fc
-  .tuple(name, name, fc.constantFrom('', 'k', 'k.*'), argumentsArb, ownerArb)
-  .map(([exchange, queue, key, bindingArguments, by]) =>
-    binding(exchange, queue, key, { arguments: bindingArguments, owner: by }),
+  .tuple(fc.constantFrom(binding, link), name, name, fc.constantFrom('', 'k', 'k.*'), argumentsArb, ownerArb)
+  .map(([to, exchange, end, key, bindingArguments, by]) =>
+    to(exchange, end, key, { arguments: bindingArguments, owner: by }),
   );
 
 const commandArb: fc.Arbitrary<MetadataCommand> = fc.oneof(
+  { weight: 4, arbitrary: accessCommandArb.map(changeAccess) },
   fc
     .tuple(name, fc.constantFrom('direct', 'topic', 'fanout', 'headers'), fc.boolean(), argumentsArb)
     .map(([n, type, autoDelete, exchangeArguments]) =>

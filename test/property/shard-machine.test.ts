@@ -40,7 +40,7 @@ describe('a shard under any history of commands', () => {
         for (const [index, payload] of driver.log) other.apply({ index, term: 1 }, payload);
         expectEqualPages(dump(other, driver.index), dump(driver.machine, driver.index));
       }),
-      { numRuns: 40 },
+      { numRuns: 60 },
     );
   });
 

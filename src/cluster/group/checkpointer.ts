@@ -159,6 +159,8 @@ export class Checkpointer {
     if (index <= raft.base.index || term === undefined) return;
     const last = { index, term };
     const base = { last, membership: raft.membershipAt(index), generation: store.generationOf(group) };
-    store.journal.append({ group, hardState: undefined, entries: [], base }, () => raft.compactTo(last));
+    // In this order: what the journal gives up nobody may ask it for any more.
+    raft.compactTo(last);
+    store.journal.append({ group, hardState: undefined, entries: [], base }, () => {});
   }
 }

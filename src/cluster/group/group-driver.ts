@@ -1,5 +1,6 @@
 import { assert } from '../../lib/assert.ts';
 import type { GroupId, LogIndex, NodeId } from '../../lib/ids.ts';
+import { reached } from '../../lib/reached.ts';
 import type { Checkpointable } from '../../raft/checkpoint.ts';
 import { type Entry, type EntryId, EntryKind, type RaftMessage, type SnapshotMeta } from '../../raft/messages.ts';
 import type { Raft } from '../../raft/raft.ts';
@@ -126,6 +127,7 @@ export class GroupDriver<Effects> {
    */
   switchTo(snapshot: SnapshotMeta, generation: number, replaceMachine: () => void): boolean {
     if (this.#stopped || this.#isSwitching || this.#raft.installing?.snapshot !== snapshot) return false;
+    reached('driver.snapshot-installed');
     this.#isSwitching = true;
     const base = { ...snapshot, generation };
     this.#deps.journal.append({ group: this.group, hardState: undefined, entries: [], base }, () => {
@@ -165,6 +167,7 @@ export class GroupDriver<Effects> {
     if (proposals.isEmpty) return;
     if (this.#raft.role !== 'leader') {
       // Senders repeat what was not answered at the next leader (R25): certainly not proposed here.
+      reached('driver.proposals-of-no-leader');
       proposals.clear();
       return;
     }
@@ -219,7 +222,7 @@ export class GroupDriver<Effects> {
 
   #apply(): void {
     const deadline = this.#deps.monotonicMs() + this.#options.sliceMs;
-    while (!this.#reading && this.#applied.index < this.#raft.commit) {
+    while (!this.#reading && !this.#stopped && this.#applied.index < this.#raft.commit) {
       const from = this.#applied.index + 1;
       const entries = this.#raft.entriesFrom(from, this.#raft.commit, this.#options.applyBytesMax);
       if (entries === undefined) {
@@ -232,7 +235,7 @@ export class GroupDriver<Effects> {
         break;
       }
     }
-    this.#announceServing();
+    if (!this.#stopped) this.#announceServing();
   }
 
   /** The first entry of a leader's own term is behind everything that earlier leaders committed (Raft 8). */
@@ -245,6 +248,7 @@ export class GroupDriver<Effects> {
 
   /** After a restart, or far behind: what is to be applied stands in the journal only. */
   #readAndApply(from: LogIndex): void {
+    reached('driver.applied-from-journal');
     this.#reading = true;
     this.#deps.journal.readEntries(this.group, from, this.#raft.commit, this.#options.applyBytesMax, entries => {
       this.#reading = false;

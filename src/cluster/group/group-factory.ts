@@ -93,7 +93,7 @@ export class GroupFactory {
   /** A group that is new on this node begins with a base, so that recovery knows its membership from then on. */
   #recoveredState(group: GroupId, initial: Membership, restored: EntryId): RecoveredState {
     const found = this.#deps.store.recovered.get(group);
-    if (found === undefined || found.base.membership.voters.length + found.base.membership.learners.length === 0) {
+    if (found === undefined || isBlank(found)) {
       const base = { last: NOTHING, membership: initial, generation: 0 };
       this.#deps.store.journal.append({ group, hardState: undefined, entries: [], base }, () => {});
       return {
@@ -116,6 +116,13 @@ export class GroupFactory {
       damaged: found.damaged,
     };
   }
+}
+
+/** Nothing that this replica has said to anybody stands there. One that joins may have a term and a log, and no members yet. */
+function isBlank({ hardState, base, log }: RecoveredGroup): boolean {
+  const { voters, learners } = base.membership;
+  const hasMembers = voters.length + learners.length > 0;
+  return !hasMembers && base.last.index === 0 && hardState.term === 0 && log.length === 0;
 }
 
 /** It keeps its term and vote and begins without a log: the leader sends a snapshot, or everything from the first entry on. */

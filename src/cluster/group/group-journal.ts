@@ -6,7 +6,7 @@ import type { Entry } from '../../raft/messages.ts';
 export interface GroupJournal {
   /** Writes of one group become durable in call order; all writes of a loop turn share one sync (R7). */
   append(write: GroupWrite, durable: () => void): void;
-  /** Entries `from` to `to`, cut off after about `bytesMax`, at least one. What is asked for must be in the journal. */
+  /** Entries `from` to `to`, `bytesMax` of them at most, but at least one. What is asked for must be in the journal. */
   readEntries(
     group: GroupId,
     from: LogIndex,

@@ -116,6 +116,12 @@ export interface NodeStore extends SnapshotStore, CleaningStore {
   /** Pages of one cut, given in pieces; durable as a whole when `finish` resolves. */
   beginCheckpoint(group: GroupId, generation: number, at: EntryId): CheckpointWriter;
 
+  /**
+   * Something that the replica had acknowledged cannot be read back: it remembers that over restarts, and the node stops. A
+   * leader fills it at the next start (R16).
+   */
+  lost(group: GroupId, what: string): void;
+
   /** Free bytes are below the limit, or the last write found no room: publishes must wait (R18). */
   readonly isShortOfSpace: boolean;
   close(): Promise<void>;

@@ -1,7 +1,8 @@
 import type { GroupId, LogIndex } from '../../lib/ids.ts';
+import type { Logger } from '../../lib/logger.ts';
 import type { LogBase, RecoveredGroup } from '../../raft/log-store.ts';
 import type { GroupJournal } from './group-journal.ts';
-import type { LoadedCheckpoint } from './node-store.ts';
+import type { LoadedCheckpoint, NodeStore } from './node-store.ts';
 
 /** What a replica begins with. */
 export type ReplicaStart =
@@ -18,6 +19,7 @@ export function assessReplica(
 ): ReplicaStart {
   if (found === undefined) return { from: 'nothing' };
   const { base, log, damaged } = found;
+  if (damaged) return { from: 'a-leader', reason: 'records of its journal are damaged' };
   if (loaded === 'none' || loaded === 'damaged') {
     if (base.last.index === 0) return { from: 'nothing' };
     return { from: 'a-leader', reason: `its checkpoint is ${loaded === 'none' ? 'missing' : 'damaged'}` };
@@ -25,9 +27,33 @@ export function assessReplica(
   const last = log.at(-1)?.last ?? base.last.index;
   if (loaded.at.index < base.last.index) return { from: 'a-leader', reason: 'its log begins behind its checkpoint' };
   if (loaded.at.index > last) return { from: 'a-leader', reason: 'its log ends before its checkpoint' };
-  // Bodies below the base may be among what is lost.
-  if (damaged && base.last.index > 0) return { from: 'a-leader', reason: 'records of its journal are damaged' };
   return { from: 'checkpoint', loaded };
+}
+
+/**
+ * What the disk has of a group, and whether that is all that this replica once acknowledged. One that has to be filled
+ * remembers so over restarts.
+ */
+export async function recoverReplica(
+  group: GroupId,
+  voterCount: number,
+  { store, logger }: { readonly store: NodeStore; readonly logger: Logger },
+): Promise<ReplicaStart> {
+  const found = store.recovered.get(group);
+  if (found === undefined) return { from: 'nothing' };
+  const { generation } = found.base;
+  const loaded = await store.loadCheckpoint(group, generation);
+  const start = assessReplica(found, loaded);
+  await store.keepGeneration(group, start.from === 'nothing' && loaded !== 'none' ? undefined : generation);
+  if (start.from !== 'a-leader') return start;
+  if (voterCount === 1) {
+    throw new Error(
+      `group ${group} is damaged and no other node has it: ${start.reason}; empty this node's data directory`,
+    );
+  }
+  logger.error({ group, reason: start.reason }, 'a replica is damaged and waits for a leader to fill it');
+  await store.setDamaged(group, true);
+  return start;
 }
 
 /**

@@ -101,8 +101,11 @@ export class StragglerSweep {
     const { store, pause } = this.#deps;
     if (dead.length === 0) return;
     const { applied } = group;
-    while (group.covered < applied && !this.#isStopped) await pause(CHECKPOINT_WAIT_MS);
-    for (let at = 0; at < dead.length && !this.#isStopped; at += this.#options.pieceCount) {
+    // A replica that begins anew meanwhile has another object, and its own account of what is alive.
+    const isOver = (): boolean => this.#isStopped || this.#deps.group(group.group) !== group;
+    while (group.covered < applied && !isOver()) await pause(CHECKPOINT_WAIT_MS);
+    for (let at = 0; at < dead.length; at += this.#options.pieceCount) {
+      if (isOver()) return;
       await store.deleteStragglers(group.group, dead.slice(at, at + this.#options.pieceCount));
       await pause(0);
     }

@@ -2,6 +2,7 @@ import { crc32 } from '../../lib/crc32.ts';
 import type { GroupId, LogIndex, NodeId } from '../../lib/ids.ts';
 import type { Logger } from '../../lib/logger.ts';
 import type { Random } from '../../lib/random.ts';
+import type { BodyPart } from '../../queue/effects.ts';
 import type { LiveReferences } from '../../queue/shard-reading.ts';
 import type { Checkpointable, CheckpointCut } from '../../raft/checkpoint.ts';
 import type { SnapshotMeta } from '../../raft/messages.ts';
@@ -27,7 +28,7 @@ export interface SnapshotSourceDependencies {
   readonly machine: Checkpointable;
   /** Messages alive in entries up to `through`; of a group without messages there are none. */
   readonly liveReferences: (through: LogIndex) => Iterable<LiveReferences>;
-  readonly store: Pick<NodeStore, 'pin' | 'hasRecord' | 'readRecords' | 'readStraggler'>;
+  readonly store: Pick<NodeStore, 'pin' | 'hasRecord' | 'readRecords' | 'readStraggler' | 'lost'>;
   readonly send: (to: NodeId, chunk: SnapshotChunk) => void;
   readonly wake: () => void;
   readonly nextTurn: () => Promise<void>;
@@ -270,6 +271,7 @@ class OutgoingSnapshot {
       if (this.#isClosed) return;
       if (problem !== undefined) {
         this.#failed(problem);
+        store.lost(group, problem);
         return;
       }
       yield writer.takeChunks();
@@ -296,13 +298,13 @@ class OutgoingSnapshot {
       if (stragglers !== undefined) {
         for (const part of stragglers) {
           const bytes = await new Promise<Uint8Array | undefined>(resolve => store.readStraggler(group, part, resolve));
-          // Gone: its message was let go since it was listed.
           if (bytes !== undefined) writer.add({ kind: 'straggler', part, bytes });
+          else if (this.#isAlive(part)) return `message ${entry}/${part.position} cannot be read back`;
         }
         continue;
       }
       const record = records[next++];
-      if (record === undefined) return `entry ${entry} cannot be read back from this node's own journal`;
+      if (record === undefined) return `entry ${entry} cannot be read back`;
       if (held.has(entry, record.term)) {
         const id = { term: record.term, index: record.index };
         writer.add({ kind: 'kept', id, checksum: crc32(record.payload) });
@@ -311,5 +313,13 @@ class OutgoingSnapshot {
       }
     }
     return undefined;
+  }
+
+  /** A straggler that is gone may have been let go since it was listed. */
+  #isAlive({ entry, position }: BodyPart): boolean {
+    for (const { entries, positions } of this.#deps.liveReferences(entry)) {
+      if (entries.some((one, i) => one === entry && positions[i] === position)) return true;
+    }
+    return false;
   }
 }

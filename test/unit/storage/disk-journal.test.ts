@@ -4,15 +4,16 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { groupId, nodeId } from '../../../src/lib/ids.ts';
 import type { Entry } from '../../../src/raft/messages.ts';
-import { DiskJournal, type OpenedJournal } from '../../../src/storage/disk-journal.ts';
+import { type OpenedJournal, openDiskJournal } from '../../../src/storage/disk-journal.ts';
 import type { Location } from '../../../src/storage/group-log.ts';
+import type { JournalDriver } from '../../../src/storage/journal-driver.ts';
 
 const GROUP = groupId(1);
 const JOURNAL = { segmentBytesMax: 64 * 1024, sparesMax: 1, sparesMin: 0, deadBytesReserve: 0 };
 
 describe('the journal on disk', () => {
   let directory = '';
-  let journals: DiskJournal[] = [];
+  let journals: JournalDriver[] = [];
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'warren-journal-'));
@@ -27,25 +28,28 @@ describe('the journal on disk', () => {
     failed: (reason: string) => void = expect.fail,
   ): Promise<Extract<OpenedJournal, { opened: true }>> {
     const after = (): (() => void) => expect.fail('nothing is tried again here');
-    const opened = await DiskJournal.open({ directory, journal: JOURNAL, retryMs: 1 }, { after, failed });
+    const opened = await openDiskJournal(
+      { directory, journal: JOURNAL, retryMs: 1, mustExist: false },
+      { after, failed },
+    );
     if (!opened.opened) throw new Error(opened.reason);
     journals.push(opened.journal);
     return opened;
   }
 
-  const entry = (journal: DiskJournal, index: number, bytes: number): Entry => {
-    const payload = journal.allocate(bytes);
+  const entry = (index: number, bytes: number): Entry => {
+    const payload = new Uint8Array(new SharedArrayBuffer(bytes));
     payload.fill(index);
     return { kind: 1, index, term: 1, payload };
   };
 
-  const append = (journal: DiskJournal, ...entries: Entry[]): Promise<void> =>
+  const append = (journal: JournalDriver, ...entries: Entry[]): Promise<void> =>
     new Promise(resolve => {
       journal.append({ group: GROUP, hardState: undefined, entries, base: undefined }, resolve);
       journal.flush();
     });
 
-  const read = (journal: DiskJournal, ...indexes: number[]): Promise<(Entry | undefined)[]> =>
+  const read = (journal: JournalDriver, ...indexes: number[]): Promise<(Entry | undefined)[]> =>
     new Promise(resolve => {
       const locations = indexes.map(index => journal.locate(GROUP, index)) as Location[];
       journal.read(locations, resolve);
@@ -53,7 +57,7 @@ describe('the journal on disk', () => {
 
   it('has after it is opened again what was durable', async () => {
     const { journal } = await open();
-    await append(journal, entry(journal, 1, 10), entry(journal, 2, 100_000), entry(journal, 3, 20_000));
+    await append(journal, entry(1, 10), entry(2, 100_000), entry(3, 20_000));
     await journal.close();
     const { journal: again, groups, report } = await open();
     expect(report.damages).toEqual([]);
@@ -68,7 +72,7 @@ describe('the journal on disk', () => {
 
   it('reads an entry that is not on disk yet when it is', async () => {
     const { journal } = await open();
-    const durable = append(journal, entry(journal, 1, 2000));
+    const durable = append(journal, entry(1, 2000));
     const [found] = await read(journal, 1);
     expect(found?.payload[0]).toBe(1);
     await durable;
@@ -76,7 +80,7 @@ describe('the journal on disk', () => {
 
   it('keeps a segment that is being read', async () => {
     const { journal } = await open();
-    for (let index = 1; index <= 20; index++) await append(journal, entry(journal, index, 20_000));
+    for (let index = 1; index <= 20; index++) await append(journal, entry(index, 20_000));
     const reading = read(journal, 1, 2);
     const base = { last: { term: 1, index: 20 }, membership: { voters: [nodeId(1)], outgoing: [], learners: [] } };
     await new Promise<void>(resolve => {
@@ -95,7 +99,7 @@ describe('the journal on disk', () => {
         resolve(reason);
       }).then(async ({ journal }) => {
         await rm(directory, { recursive: true });
-        const entries = Array.from({ length: 5 }, (_, i) => entry(journal, i + 1, 60_000));
+        const entries = Array.from({ length: 5 }, (_, i) => entry(i + 1, 60_000));
         void append(journal, ...entries).then(() => expect.fail('nothing is durable'));
       });
     });

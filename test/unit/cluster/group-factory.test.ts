@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import type { GroupListener } from '../../../src/cluster/group/group-driver.ts';
+import { GroupFactory } from '../../../src/cluster/group/group-factory.ts';
+import type { NodeStore } from '../../../src/cluster/group/node-store.ts';
+import { groupId, nodeId } from '../../../src/lib/ids.ts';
+import { SeededRandom } from '../../../src/lib/random.ts';
+import type { ShardEffects } from '../../../src/queue/effects.ts';
+import { ShardMachine } from '../../../src/queue/shard-machine.ts';
+import type { GroupWrite, RecoveredGroup } from '../../../src/raft/log-store.ts';
+import { NO_MEMBERS } from '../../../src/raft/membership.ts';
+import type { Membership } from '../../../src/raft/messages.ts';
+import { DEFAULT_OPTIONS } from '../../scenario/replica.ts';
+
+const group = groupId(4);
+const VOTERS = { voters: [nodeId(1), nodeId(2), nodeId(3)], outgoing: [], learners: [] };
+
+const found = (given: Partial<RecoveredGroup>): RecoveredGroup => ({
+  group,
+  hardState: { term: 0, vote: undefined, commit: 0 },
+  base: { last: { term: 0, index: 0 }, membership: NO_MEMBERS, generation: 0 },
+  log: [],
+  configurations: [],
+  damaged: false,
+  ...given,
+});
+
+/** The replica that begins from what recovery found, and what it writes as it begins. */
+function begin(recovered: RecoveredGroup | undefined, initial: Membership = VOTERS) {
+  const writes: GroupWrite[] = [];
+  const store = {
+    recovered: new Map(recovered === undefined ? [] : [[group, recovered]]),
+    journal: {
+      append: (write: GroupWrite) => void writes.push(write),
+      allocate: (bytes: number) => new Uint8Array(bytes),
+    },
+  } as unknown as NodeStore;
+  const factory = new GroupFactory(
+    { raft: DEFAULT_OPTIONS, entryBytesMax: 1_024, proposalBytesMax: 4_096, inflightEntriesMax: 4, sliceMs: 8 },
+    { store, random: new SeededRandom(1), send: () => {}, wake: () => {}, monotonicMs: () => 0 },
+  );
+  const { raft } = factory.driver<ShardEffects>(
+    {
+      group,
+      id: nodeId(1),
+      machine: new ShardMachine(),
+      restored: recovered?.base.last ?? { term: 0, index: 0 },
+      isLost: false,
+      listener: {} as GroupListener<ShardEffects>,
+      proposals: factory.proposals(8, () => {}),
+      entryTimeMs: () => 0,
+    },
+    initial,
+  );
+  return { raft, writes };
+}
+
+describe('a replica that the factory makes', () => {
+  it('begins with the members that it is given, and writes them down, where there is nothing', () => {
+    for (const nothing of [undefined, found({})]) {
+      const { raft, writes } = begin(nothing);
+      expect(raft.membership).toEqual(VOTERS);
+      expect(writes.map(({ base }) => base?.membership)).toEqual([VOTERS]);
+    }
+  });
+
+  it('keeps the term, the vote and the log of a replica that joins and had not heard of its members at the base', () => {
+    const hardState = { term: 7, vote: nodeId(2), commit: 12 };
+    const log = [{ term: 6, first: 11, last: 14 }];
+    const base = { last: { term: 6, index: 10 }, membership: NO_MEMBERS, generation: 0 };
+    const configurations = [{ index: 13, membership: VOTERS }];
+    const { raft, writes } = begin(found({ hardState, base, log, configurations }), NO_MEMBERS);
+    expect(raft.status()).toMatchObject({ term: 7, vote: 2, last: { term: 6, index: 14 }, membership: VOTERS });
+    expect(raft.base).toEqual(base.last);
+    expect(writes).toEqual([]);
+  });
+
+  it('keeps a vote that was given before anything was stored', () => {
+    const { raft } = begin(found({ hardState: { term: 7, vote: nodeId(2), commit: 0 } }), NO_MEMBERS);
+    expect(raft.status()).toMatchObject({ term: 7, vote: 2 });
+  });
+});
