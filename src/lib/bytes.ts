@@ -176,12 +176,58 @@ export class ByteReader {
 }
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: false });
+const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
+const REPLACEMENT = '\ufffd';
+/** A byte that is no UTF-8 becomes the lone surrogate of this number plus the byte, as in Python's `surrogateescape`. */
+const ESCAPE = 0xdc00;
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
-export const utf8Encode = (value: string): Uint8Array => encoder.encode(value);
-/** Copies out of shared memory where it must: `TextDecoder` refuses views of a `SharedArrayBuffer`. */
-export const utf8Decode = (bytes: Uint8Array): string =>
-  decoder.decode(bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice());
+/** The opposite of `utf8Decode`, for all bytes. */
+export function utf8Encode(value: string): Uint8Array {
+  const encoded = encoder.encode(value);
+  return encoded.length > value.length && LONE_SURROGATE.test(value) ? encodeEscaped(value) : encoded;
+}
+
+/** Bytes that are no UTF-8 are kept: what clients send as text must come out as it went in, though we may not print it. */
+export function utf8Decode(bytes: Uint8Array): string {
+  // `TextDecoder` refuses views of a `SharedArrayBuffer`.
+  const plain = bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice();
+  const text = decoder.decode(plain);
+  return text.includes(REPLACEMENT) ? decodeEscaped(plain) : text;
+}
+
+function decodeEscaped(bytes: Uint8Array<ArrayBuffer>): string {
+  let text = '';
+  for (let at = 0; at < bytes.length; ) {
+    const length = sequenceLength(bytes[at]!);
+    const character = length === 0 ? REPLACEMENT : decoder.decode(bytes.subarray(at, at + length));
+    const isWhole = !character.includes(REPLACEMENT) || isReplacement(bytes, at);
+    text += isWhole ? character : String.fromCharCode(ESCAPE + bytes[at]!);
+    at += isWhole ? length : 1;
+  }
+  return text;
+}
+
+/** Of the character that begins with this byte; 0 if none does. */
+function sequenceLength(first: number): number {
+  if (first < 0x80) return 1;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  if (first < 0xe0) return 2;
+  return first < 0xf0 ? 3 : 4;
+}
+
+const isReplacement = (bytes: Uint8Array, at: number): boolean =>
+  bytes[at] === 0xef && bytes[at + 1] === 0xbf && bytes[at + 2] === 0xbd;
+
+function encodeEscaped(value: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const character of value) {
+    const code = character.codePointAt(0)!;
+    if (code >= ESCAPE + 0x80 && code <= ESCAPE + 0xff) bytes.push(code - ESCAPE);
+    else bytes.push(...encoder.encode(character));
+  }
+  return Uint8Array.from(bytes);
+}
 
 export function bytesEqual(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

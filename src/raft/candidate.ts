@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import type { NodeId, Term } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { Core } from './core.ts';
 import { lead } from './leader.ts';
 import { membersOf } from './membership.ts';
@@ -18,6 +19,7 @@ const HINTED_ATTEMPTS_MAX = 6;
 export function campaign(core: Core, reason: CampaignReason): void {
   if (core.role === 'leader' || !core.promotable) return;
   if (reason === 'transfer') {
+    reached('raft.transfer-campaign');
     startElection(core, { force: true });
     return;
   }
@@ -33,6 +35,7 @@ export function campaign(core: Core, reason: CampaignReason): void {
  * campaigns soon. The random delay keeps two followers with the same hint from splitting the vote.
  */
 export function leaderIsGone(core: Core): void {
+  reached('raft.leader-known-gone');
   core.leader = undefined;
   if (!core.promotable) return;
   core.hintedAttempts = HINTED_ATTEMPTS_MAX;
@@ -43,6 +46,7 @@ export function leaderIsGone(core: Core): void {
 /** The other replicas may have got the same hint a little later, or have campaigned at the same time. */
 function retrySoon(core: Core): void {
   if (core.hintedAttempts === 0) return;
+  reached('raft.hinted-campaign-repeated');
   core.hintedAttempts -= 1;
   core.campaignIn = core.random.integer(2, Math.max(4, core.options.electionTimeoutTicks >> 1));
 }
@@ -105,6 +109,7 @@ function countVote(core: Core, voter: NodeId, granted: boolean): void {
 }
 
 function lose(core: Core): void {
+  reached('raft.campaign-lost');
   core.becomeFollower(core.term, undefined);
   retrySoon(core);
 }

@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts';
 import type { LogIndex, NodeId, Term } from '../lib/ids.ts';
 import type { Random } from '../lib/random.ts';
+import { reached } from '../lib/reached.ts';
 import { decodeMembership, MembershipHistory } from './membership.ts';
 import { type Entry, type EntryId, EntryKind, type Membership, type RaftMessage } from './messages.ts';
 import type { Progress } from './progress.ts';
@@ -192,6 +193,7 @@ export class Core {
   /** See `accept` in `follower.ts` for what makes a damaged replica whole. */
   maybeHeal(): void {
     if (this.healedAt === undefined || this.healedAt > this.log.durable) return;
+    reached('raft.damaged-healed');
     this.damagedTerm = undefined;
     this.healedAt = undefined;
   }
@@ -219,6 +221,7 @@ export class Core {
   /** Only followers do this: a leader never overwrites its own log (Raft figure 3, leader append-only). */
   truncateFrom(index: LogIndex): void {
     assert(this.#role === 'follower', () => `a ${this.#role} truncated its log`);
+    reached('raft.conflict-truncated');
     this.log.truncateFrom(index);
     this.memberships.truncateFrom(index);
     this.#limitPendingWrites(index - 1);
@@ -228,6 +231,7 @@ export class Core {
   restore(last: EntryId, membership: Membership): void {
     const kept = this.log.restore(last);
     if (!kept) {
+      reached('raft.log-replaced-by-snapshot');
       this.memberships.truncateFrom(last.index + 1);
       this.#limitPendingWrites(0);
     }

@@ -1,4 +1,5 @@
 import type { LogIndex } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import { campaign } from './candidate.ts';
 import type { Core } from './core.ts';
 import { decodeMembership } from './membership.ts';
@@ -39,14 +40,17 @@ function stepAppend(core: Core, request: AppendRequest): void {
   if (previous.index < log.commit) {
     const known = log.commit - previous.index;
     if (known > entries.length) {
+      reached('raft.append-below-commit');
       accept(core, request, log.commit);
       return;
     }
     previous = { index: log.commit, term: log.termAt(log.commit)! };
     if (entries[known - 1]!.term !== previous.term) return;
+    reached('raft.append-across-commit');
     entries = entries.slice(known);
   }
   if (!log.holds(previous)) {
+    reached('raft.append-does-not-fit');
     reject(core, request, conflictHint(core, request.previous));
     return;
   }
@@ -78,6 +82,7 @@ function appendNew(core: Core, entries: readonly Entry[]): void {
 function accept(core: Core, request: AppendRequest, match: LogIndex): void {
   const { log } = core;
   if (core.damaged) {
+    reached('raft.damaged-does-not-acknowledge');
     if (log.commit >= request.commit && log.termAt(request.commit) === core.term) core.healedAt ??= request.commit;
     core.maybeHeal();
     reject(core, request, { index: match, term: log.termAt(match)! });
@@ -127,6 +132,7 @@ function isWellFormed({ previous, entries, term }: AppendRequest): boolean {
 function commitTo(core: Core, index: LogIndex): void {
   core.log.commitTo(index);
   if (core.installing !== undefined && core.installing.snapshot.last.index <= core.log.commit) {
+    reached('raft.snapshot-overtaken');
     core.installing = undefined;
     core.installDue = false;
   }
@@ -149,12 +155,17 @@ function stepHeartbeat(core: Core, heartbeat: Heartbeat): void {
 function stepSnapshotOffer(core: Core, offer: SnapshotOffer): void {
   const { snapshot } = offer;
   if (snapshot.last.index <= core.log.commit || core.log.holds(snapshot.last)) {
+    reached('raft.snapshot-not-needed');
     commitTo(core, snapshot.last.index);
     answerOffer(core, true);
     return;
   }
   const current = core.installing;
-  if (current?.from === offer.from && isSameSnapshot(current.snapshot, snapshot)) return;
+  if (current?.from === offer.from && isSameSnapshot(current.snapshot, snapshot)) {
+    reached('raft.snapshot-offer-repeated');
+    return;
+  }
+  reached('raft.snapshot-begun');
   core.installing = { from: offer.from, snapshot };
   core.installDue = true;
 }

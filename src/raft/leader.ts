@@ -1,4 +1,5 @@
 import type { LogIndex, NodeId } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { Core, Leadership } from './core.ts';
 import { changeTowards, encodeMembership, isJoint, isVoter, leaveJoint, membersOf } from './membership.ts';
 import {
@@ -39,7 +40,10 @@ export function lead(core: Core): void {
 /** Answers of the own term. Those of strangers, and of members that were removed, do not matter. */
 export function stepLeader(core: Core, message: AppendResponse | HeartbeatResponse | SnapshotResponse): void {
   const progress = core.leadership!.peers.get(message.from);
-  if (progress === undefined) return;
+  if (progress === undefined) {
+    reached('raft.answer-of-a-stranger');
+    return;
+  }
   progress.heard();
   switch (message.type) {
     case 'append-response':
@@ -71,7 +75,10 @@ function stepAppendResponse(core: Core, progress: Progress, response: AppendResp
  */
 function nextAfterConflict(core: Core, hint: EntryId): LogIndex {
   const { log } = core;
-  if (hint.index < log.base.index) return hint.index + 1;
+  if (hint.index < log.base.index) {
+    reached('raft.conflict-below-base');
+    return hint.index + 1;
+  }
   const common = log.lastAtOrBelow(hint.index, hint.term);
   return log.termAt(common)! > hint.term ? common : common + 1;
 }
@@ -80,7 +87,10 @@ function nextAfterConflict(core: Core, hint: EntryId): LogIndex {
 function stepSnapshotResponse(core: Core, progress: Progress, response: SnapshotResponse): void {
   if (progress.state !== 'snapshot') return;
   progress.becomeProbe(Math.max(progress.match, Math.min(response.match, core.log.last)) + 1);
-  if (!response.installed) progress.probing = true;
+  if (!response.installed) {
+    reached('raft.snapshot-refused');
+    progress.probing = true;
+  }
 }
 
 /**
@@ -89,23 +99,30 @@ function stepSnapshotResponse(core: Core, progress: Progress, response: Snapshot
  */
 export function maybeCommit(core: Core): void {
   const { log, leadership } = core;
-  const reached = committedIndex(core.memberships.current, voter => {
+  const agreed = committedIndex(core.memberships.current, voter => {
     return voter === core.id ? log.durable : (leadership!.peers.get(voter)?.match ?? 0);
   });
-  if (reached <= log.commit || log.termAt(reached) !== core.term) return;
-  log.commitTo(reached);
-  if (core.memberships.currentIndex <= reached) membershipCommitted(core);
+  if (agreed <= log.commit) return;
+  if (log.termAt(agreed) !== core.term) {
+    reached('raft.old-term-not-counted');
+    return;
+  }
+  log.commitTo(agreed);
+  if (core.memberships.currentIndex <= agreed) membershipCommitted(core);
 }
 
 /** The first half of a joint change is followed by the second; a leader that is not a voter any more goes (Raft 6). */
 function membershipCommitted(core: Core): void {
   const { current } = core.memberships;
-  if (isJoint(current)) appendMembership(core, leaveJoint(current));
-  else if (!isVoter(current, core.id)) handOver(core, current);
+  if (isJoint(current)) {
+    reached('raft.joint-membership-left');
+    appendMembership(core, leaveJoint(current));
+  } else if (!isVoter(current, core.id)) handOver(core, current);
 }
 
 /** The others learn that the change is committed, and the one with the longest log need not wait for a timeout. */
 function handOver(core: Core, membership: Membership): void {
+  reached('raft.leader-removed');
   replicate(core);
   const { peers } = core.leadership!;
   let successor: NodeId | undefined;
@@ -173,7 +190,10 @@ export function tickLeader(core: Core): void {
   leadership.heartbeatElapsed += 1;
   if (leadership.transfer !== undefined) {
     leadership.transfer.elapsed += 1;
-    if (leadership.transfer.elapsed >= core.options.electionTimeoutTicks) leadership.transfer = undefined;
+    if (leadership.transfer.elapsed >= core.options.electionTimeoutTicks) {
+      reached('raft.transfer-given-up');
+      leadership.transfer = undefined;
+    }
   }
   if (core.electionElapsed >= core.options.electionTimeoutTicks) {
     core.electionElapsed = 0;
@@ -190,7 +210,10 @@ function mayStayLeader(core: Core, leadership: Leadership): boolean {
   const heard = new Map<NodeId, boolean>([[core.id, true]]);
   for (const [peer, progress] of leadership.peers) heard.set(peer, progress.takeHeard());
   const membership = core.memberships.current;
-  if (voteResult(membership, heard) !== 'won') return false;
+  if (voteResult(membership, heard) !== 'won') {
+    reached('raft.leader-without-quorum');
+    return false;
+  }
   const oldest = core.pendingWrites[0]?.number;
   const hangs = oldest !== undefined && oldest === leadership.writeAtCheck;
   leadership.writeAtCheck = oldest;
@@ -235,6 +258,7 @@ function finishTransfer(core: Core, leadership: Leadership): void {
   const { transfer } = leadership;
   if (transfer === undefined || transfer.asked) return;
   if (leadership.peers.get(transfer.to)!.match < core.log.last) return;
+  reached('raft.transfer-asked');
   transfer.asked = true;
   core.send({ type: 'timeout-now', from: core.id, to: transfer.to, term: core.term });
 }

@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import type { LogIndex } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { SnapshotMeta } from './messages.ts';
 
 /** Appends on their way to a peer, bounded by number and by payload bytes; oldest first. */
@@ -158,7 +159,10 @@ export class Progress {
    */
   rejected(rejected: LogIndex, next: LogIndex): void {
     const late = this.#state === 'probe' ? !this.probing || rejected !== this.next - 1 : rejected < this.match;
-    if (late || this.#state === 'snapshot' || (this.#state === 'probe' && next === this.next)) return;
+    if (late || this.#state === 'snapshot' || (this.#state === 'probe' && next === this.next)) {
+      reached('raft.rejection-ignored');
+      return;
+    }
     this.becomeProbe(Math.max(next, this.match + 1));
   }
 
@@ -185,13 +189,20 @@ export class Progress {
     this.#lastSeen = peerLast;
     if (!stalled) return;
     if (this.#state === 'snapshot') {
+      reached('raft.snapshot-offer-lost');
       this.offerDue = true;
     } else if (this.#state === 'probe') {
+      reached('raft.probe-repeated');
       this.probing = false;
       this.snapshotWanted = false;
     } else if (this.match < this.next - 1) {
-      if (peerLast < this.next - 1) this.becomeProbe(Math.max(peerLast, this.match) + 1);
-      else this.repeatAnswer = true;
+      if (peerLast < this.next - 1) {
+        reached('raft.append-lost');
+        this.becomeProbe(Math.max(peerLast, this.match) + 1);
+      } else {
+        reached('raft.answer-lost');
+        this.repeatAnswer = true;
+      }
     }
   }
 

@@ -13,7 +13,7 @@ interface OpenRun {
 const EVICTED_SLOTS_MAX = 1024;
 
 /** What an entry takes on the wire beside its payload, at most: many small ones must not overflow a message either. */
-const ENTRY_HEAD_BYTES = 16;
+export const ENTRY_HEAD_BYTES = 16;
 
 /**
  * The log as the core sees it: the ids of all entries behind `base`, as runs of equal term, and the entries themselves

@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts';
 import type { LogIndex, NodeId, Term } from '../lib/ids.ts';
 import type { Random } from '../lib/random.ts';
+import { reached } from '../lib/reached.ts';
 import { campaign, leaderIsGone, ownVoteIsDurable, stepVoteResponse, tickWithoutLead } from './candidate.ts';
 import { Core, type RaftOptions, type Role } from './core.ts';
 import { answerOffer, reject, stepFollower } from './follower.ts';
@@ -215,6 +216,7 @@ export class Raft {
     }
     const progress = core.leadership?.peers.get(peer);
     if (progress === undefined) return;
+    reached('raft.peer-known-gone');
     progress.probeAgain();
     progress.probing = true;
     progress.recentlyActive = false;
@@ -289,6 +291,7 @@ export class Raft {
   snapshotFailed(): void {
     const core = this.#core;
     if (core.installing === undefined) return;
+    reached('raft.snapshot-failed');
     core.installing = undefined;
     core.installDue = false;
     answerOffer(core, false);
@@ -355,6 +358,7 @@ export class Raft {
     core.leader ??= message.from;
     if (core.leader !== message.from) return;
     if (core.damagedTerm === core.term) {
+      reached('raft.damaged-raises-the-term');
       core.becomeFollower(core.term + 1, undefined);
       this.#answerStaleLeader(message);
       return;

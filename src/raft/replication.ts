@@ -1,8 +1,10 @@
 import { assert } from '../lib/assert.ts';
 import type { NodeId } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { Core } from './core.ts';
 import type { Entry } from './messages.ts';
 import type { Progress } from './progress.ts';
+import { ENTRY_HEAD_BYTES } from './raft-log.ts';
 
 /**
  * Sends each peer what it can take now: called once per ready, so that everything proposed and answered in between
@@ -34,11 +36,14 @@ function sendNext(core: Core, peer: NodeId, progress: Progress): boolean {
   const { log, options } = core;
   const entries = log.entries(progress.next, log.last, options.appendBytesMax);
   if (entries === undefined && progress.recentlyActive) {
+    reached('raft.entries-fetched');
     progress.fetching = progress.next;
     const to = Math.min(log.cachedFirst - 1, log.last);
     core.fetches.push({ peer, from: progress.next, to, bytesMax: options.appendBytesMax });
     return false;
   }
+  // A silent peer is worth no reading: one empty append asks whether it is back.
+  if (entries === undefined) progress.becomeProbe(progress.next);
   sendAppend(core, peer, progress, entries ?? []);
   return entries !== undefined;
 }
@@ -47,6 +52,7 @@ function sendNext(core: Core, peer: NodeId, progress: Progress): boolean {
 function wantSnapshot(core: Core, peer: NodeId, progress: Progress): void {
   if (progress.state !== 'probe') progress.becomeProbe();
   if (progress.snapshotWanted || !progress.recentlyActive) return;
+  reached('raft.snapshot-wanted');
   progress.snapshotWanted = true;
   core.snapshotsWanted.push(peer);
 }
@@ -77,6 +83,7 @@ export function sendFetched(core: Core, peer: NodeId, entries: readonly Entry[])
   if (progress === undefined || progress.fetching === undefined) return;
   const first = entries[0];
   if (first === undefined) {
+    reached('raft.fetch-failed');
     progress.becomeProbe();
     progress.probing = true;
     return;
@@ -84,9 +91,22 @@ export function sendFetched(core: Core, peer: NodeId, entries: readonly Entry[])
   if (first.index !== progress.fetching) return;
   progress.fetching = undefined;
   const { log } = core;
-  if (first.index !== progress.next || log.termAt(first.index - 1) === undefined) return;
+  if (first.index !== progress.next || log.termAt(first.index - 1) === undefined) {
+    reached('raft.fetch-overtaken');
+    return;
+  }
   if (!entries.every((entry, at) => entry.index === first.index + at && log.holds(entry))) return;
-  sendAppend(core, peer, progress, entries);
+  sendAppend(core, peer, progress, fitting(entries, core.options.appendBytesMax));
+}
+
+/** As many of them as one append takes, at least one: a driver may have read further than it was asked to. */
+function fitting(entries: readonly Entry[], bytesMax: number): readonly Entry[] {
+  let bytes = 0;
+  for (let count = 0; count < entries.length; count++) {
+    bytes += entries[count]!.payload.length + ENTRY_HEAD_BYTES;
+    if (count > 0 && bytes > bytesMax) return entries.slice(0, count);
+  }
+  return entries;
 }
 
 function offerSnapshot(core: Core, peer: NodeId, progress: Progress): void {

@@ -1,4 +1,5 @@
 import type { NodeId } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { Core } from './core.ts';
 import type { VoteRequest, VoteResponse } from './messages.ts';
 
@@ -10,7 +11,10 @@ import type { VoteRequest, VoteResponse } from './messages.ts';
 export function stepVoteRequest(core: Core, request: VoteRequest): void {
   const isTransfer = request.force && request.type === 'vote-request';
   if (request.term > core.term && core.leaderIsAlive && !isTransfer) {
-    if (request.force) refuse(core, request);
+    if (request.force) {
+      reached('raft.forced-pre-vote-refused');
+      refuse(core, request);
+    }
     return;
   }
   if (request.type === 'pre-vote-request') {
@@ -35,7 +39,10 @@ function answerPreVote(core: Core, request: VoteRequest): void {
 
 /** One vote in a term, first come, first served (Raft 5.2). */
 function mayVoteFor(core: Core, candidate: NodeId): boolean {
-  if (core.damaged) return false;
+  if (core.damaged) {
+    reached('raft.damaged-does-not-vote');
+    return false;
+  }
   return core.vote === candidate || (core.vote === undefined && core.leader === undefined);
 }
 

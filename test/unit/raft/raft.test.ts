@@ -256,6 +256,37 @@ describe('a leader', () => {
     expect(raft.takeReady()).toBeUndefined();
   });
 
+  it('sends no more of what was read than one append takes, however far the driver read', () => {
+    const raft = newLeader({ log: [{ term: 1, first: 1, last: 5 }] }, { appendBytesMax: 100 }, [TWO]);
+    raft.step(rejected(THREE, 2, 5));
+    raft.takeReady();
+    const read = [1, 2, 3].map(index => ({ ...entry(index, 1), payload: new Uint8Array(60) }));
+    raft.entriesFetched(THREE, read);
+    const [append] = raft.takeReady()!.messages;
+    expect(append).toMatchObject({ to: THREE, previous: { index: 0 }, entries: [{ index: 1 }] });
+    expect(append).toHaveProperty('entries.length', 1);
+  });
+
+  it('probes a peer that fell silent while its entries were read, instead of appending to it without end', () => {
+    const raft = newLeader({ log: [{ term: 1, first: 1, last: 5 }] }, {}, [TWO]);
+    raft.step(accepted(THREE, 2, 2));
+    expect(raft.takeReady()!.fetches).toMatchObject([{ peer: THREE, from: 3 }]);
+    for (let tick = 0; tick < 2 * DEFAULT_OPTIONS.electionTimeoutTicks; tick++) {
+      raft.step({ type: 'heartbeat-response', from: TWO, to: ONE, term: 2, readRound: 0, lastIndex: 6 });
+      raft.tick();
+    }
+    raft.takeReady();
+    raft.entriesFetched(THREE, [entry(3, 1)]);
+    const appends = raft.takeReady()!.messages.filter(({ to }) => to === THREE);
+    expect(appends).toMatchObject([
+      { previous: { index: 2 }, entries: [{ index: 3 }] },
+      { previous: { index: 3 }, entries: [] },
+    ]);
+    expect(raft.takeReady()).toBeUndefined();
+    raft.step(accepted(THREE, 2, 3));
+    expect(raft.takeReady()!.fetches).toMatchObject([{ peer: THREE, from: 4 }]);
+  });
+
   it('asks for a snapshot for a peer whose entries are gone, and goes on behind it', () => {
     const raft = newLeader({}, {}, [TWO]);
     raft.appliedTo(1);

@@ -41,7 +41,7 @@ class Group {
     const ids = Array.from({ length: size + spare }, (_, at) => nodeId(at + 1));
     const membership: Membership = { voters: ids.slice(0, size), outgoing: [], learners: [] };
     for (const id of ids) {
-      const options = { ...DEFAULT_OPTIONS, id, cachedBytesMax: 64, appendBytesMax: 32 };
+      const options = { ...DEFAULT_OPTIONS, id, cachedBytesMax: 64, appendBytesMax: 40 };
       this.replicas.push(new Replica(options, membership, this.random.fork(`election:${id}`)));
     }
   }
