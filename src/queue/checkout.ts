@@ -1,4 +1,5 @@
 import { assert } from '../lib/assert.ts';
+import { reached } from '../lib/reached.ts';
 import { type Consumer, joinRing, leaveRing } from './consumers.ts';
 import type { DeliveryList } from './effects.ts';
 import type { QueueState } from './queue-state.ts';
@@ -36,7 +37,10 @@ function checkout(state: ShardState, queue: QueueState): boolean {
       leaveRing(queue, consumer);
       continue;
     }
-    if (state.deliveriesLeft === 0) return false;
+    if (state.deliveriesLeft === 0) {
+      reached('shard.deliveries-left-over');
+      return false;
+    }
     state.deliveriesLeft--;
     deliver(state, queue, consumer, state.effects.deliveries);
     queue.ringFront = consumer.ringNext;

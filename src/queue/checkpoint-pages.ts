@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import { ByteWriter } from '../lib/bytes.ts';
+import { reached } from '../lib/reached.ts';
 import type { CheckpointCut, CheckpointScope, Page, PageKey } from '../raft/checkpoint.ts';
 import type { EntryId } from '../raft/messages.ts';
 
@@ -104,6 +105,7 @@ export class PageTracker {
 
   #prepareChange(page: StatePage): void {
     if ((page.marks & (PENDING_CHANGES | PENDING_ALL)) !== 0) {
+      reached('checkpoint.page-captured-before-change');
       const bytes = this.#encode(page);
       if ((page.marks & PENDING_CHANGES) !== 0) this.#changes?.capture(page, bytes);
       if ((page.marks & PENDING_ALL) !== 0) this.#all?.capture(page, bytes);

@@ -1,3 +1,4 @@
+import { reached } from '../lib/reached.ts';
 import { type Consumer, leaveRing } from './consumers.ts';
 import type { QueueState } from './queue-state.ts';
 import { continueDrops } from './reference-drop.ts';
@@ -36,6 +37,7 @@ function dropAll(state: ShardState, queue: QueueState): void {
 function loseQueue(state: ShardState, queue: QueueState, consumer: Consumer): void {
   leaveRing(queue, consumer);
   consumer.unsettled.clear(state);
+  reached('shard.consumer-lost-its-queue');
   if (consumer.state === 'active') state.effects.consumersCancelled.push(consumer.address);
   consumer.state = 'queue-deleted';
   consumer.queue = undefined;

@@ -1,3 +1,4 @@
+import { reached } from '../lib/reached.ts';
 import type { QueueState } from './queue-state.ts';
 import { accountedBytes, LARGE, type ReferenceChunk, ReferenceState } from './reference-chunks.ts';
 import type { ShardState } from './shard-state.ts';
@@ -18,6 +19,7 @@ export function dropReference(state: ShardState, chunk: ReferenceChunk, i: numbe
 export function freshen(state: ShardState, queue: QueueState, chunk: ReferenceChunk): void {
   if (chunk.generation === queue.generation) return;
   state.tracker.touch(chunk);
+  reached('shard.purged-chunk-freshened');
   chunk.generation = queue.generation;
   for (let i = 0; i < chunk.count; i++) {
     if (chunk.storage!.states[i] === ReferenceState.ready) dropReference(state, chunk, i);

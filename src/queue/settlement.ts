@@ -1,4 +1,5 @@
 import { unreachable } from '../lib/assert.ts';
+import { reached } from '../lib/reached.ts';
 import { offer } from './checkout.ts';
 import { Settlement } from './commands.ts';
 import type { Consumer } from './consumers.ts';
@@ -54,6 +55,7 @@ export function continueReturns(state: ShardState): void {
 function schedule(state: ShardState, work: ReturnWork, isFirst: boolean): void {
   if (isFirst && state.referencesLeft > 0 && step(state, work)) return;
   if (work.kind !== 'fence') work.consumer.pendingWork++;
+  reached('shard.return-work-left-over');
   state.pending.returns.push(work);
 }
 
@@ -100,6 +102,7 @@ function stepFence(state: ShardState, session: Session): boolean {
     // A consumer costs its share even if it holds nothing.
     state.referencesLeft--;
   }
+  reached('shard.fenced-session-gone');
   state.sessions.remove(session);
   return true;
 }

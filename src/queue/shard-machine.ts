@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts';
 import { ByteReader } from '../lib/bytes.ts';
 import type { ConsumerId, Incarnation, LogIndex, NodeId } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { Checkpointable, CheckpointCut, CheckpointScope, Page } from '../raft/checkpoint.ts';
 import type { EntryId } from '../raft/messages.ts';
 import type { ApplyMeta, StateMachine } from '../raft/state-machine.ts';
@@ -199,12 +200,14 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
     const { sessions, effects } = this.#state;
     const { node, incarnation, firstSequence } = header;
     if (sessions.isFenced(node, incarnation)) {
+      reached('shard.fenced-batch-refused');
       effects.refusals.push({ reason: 'fenced', node, incarnation });
       return undefined;
     }
     const known = sessions.find(node, incarnation);
     const expectedSequence = (known?.lastSequence ?? 0) + 1;
     if (firstSequence > expectedSequence) {
+      reached('shard.gap-refused');
       effects.refusals.push({ reason: 'gap', node, incarnation, expectedSequence });
       return undefined;
     }
@@ -315,8 +318,14 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
   #ensureQueue(session: Session, command: EnsureQueue): Outcome | undefined {
     const { queues, tombstones, tracker } = this.#state;
     if (queues.has(command.queue)) return undefined;
-    if (tombstones.has(command.queue)) return { kind: 'no-such-queue' };
-    if (session.topologyIndex < tombstones.prunedThrough) return { kind: 'stale-topology' };
+    if (tombstones.has(command.queue)) {
+      reached('shard.deleted-queue-not-created');
+      return { kind: 'no-such-queue' };
+    }
+    if (session.topologyIndex < tombstones.prunedThrough) {
+      reached('shard.stale-topology-refused');
+      return { kind: 'stale-topology' };
+    }
     const queue = new QueueState(command.queue, command.config);
     tracker.touch(queue);
     queues.set(command.queue, queue);

@@ -1,5 +1,6 @@
 import type { ByteReader, ByteWriter } from '../lib/bytes.ts';
 import { type QueueId, queueId } from '../lib/ids.ts';
+import { reached } from '../lib/reached.ts';
 import type { PageKey } from '../raft/checkpoint.ts';
 import { PageKind, StatePage } from './checkpoint-pages.ts';
 import type { NamedQueue } from './effects.ts';
@@ -53,6 +54,7 @@ export class Tombstones extends StatePage {
 
   /** Every session has applied group 0 up to `topologyIndexMin`. */
   prune(topologyIndexMin: number): void {
+    reached('shard.tombstones-pruned');
     let count = 0;
     for (; count < this.#removed.length; count++) {
       const { queue, topologyIndex } = this.#removed[count]!;
