@@ -27,6 +27,8 @@ import type { PeerLink } from './transport/transport.ts';
 export interface ClusterDispatchOptions {
   readonly self: NodeId;
   readonly deliveryFrameBytesMax: number;
+  /** Deliveries wait with the leader while more than this is on its way to a peer. */
+  readonly queuedBytesMax: number;
 }
 
 export interface ClusterDispatchDependencies {
@@ -37,6 +39,7 @@ export interface ClusterDispatchDependencies {
   /** The shard or volatile home that this node leads, or might. */
   readonly leaderOf: (home: QueueHome) => ShardLeader | undefined;
   readonly news: (node: NodeId, wallMs: number, isShortOfSpace: boolean) => void;
+  readonly load: (node: NodeId, payload: Uint8Array) => void;
   readonly snapshots: Pick<Replicas, 'snapshotRequested' | 'snapshotReceived'>;
   readonly status: (node: NodeId, kind: FrameKind, payload: Uint8Array) => void;
   readonly logger: Logger;
@@ -87,6 +90,9 @@ export class ClusterDispatch {
         news(from, wallMs, isShortOfSpace);
         return;
       }
+      case FrameKind.load:
+        this.#deps.load(from, payload);
+        return;
       case FrameKind.metadataRequest:
         if (!metadata().leader.request(payload.slice()))
           peers.send(from, 'clients', FrameKind.metadataNotLeader, 0, EMPTY);
@@ -123,7 +129,11 @@ export class ClusterDispatch {
     if (leader !== undefined && kind === FrameKind.attach) {
       const { host } = this.#deps;
       const shardLink: RemoteShardLink = new RemoteShardLink(
-        { group: groupId(group), frameBytesMax: this.#options.deliveryFrameBytesMax },
+        {
+          group: groupId(group),
+          frameBytesMax: this.#options.deliveryFrameBytesMax,
+          queuedBytesMax: this.#options.queuedBytesMax,
+        },
         { link, wantsFlush: wanting => host.wakeLink(wanting) },
       );
       leader.attach(decodeAttach(from, payload), shardLink);
@@ -132,7 +142,13 @@ export class ClusterDispatch {
     if (leader !== undefined) {
       const check = checkBatch(payload);
       if (check.ok && check.header.node === from && leader.batch(from, payload.slice())) return;
-      if (!check.ok) this.#deps.logger.warn({ peer: link.peer.nodeName, problem: check.problem }, 'refused a batch');
+      if (!check.ok) {
+        this.#deps.logger.error({ peer: link.peer.nodeName, problem: check.problem }, 'a batch of a node is malformed');
+        leader.expel(from);
+        return;
+      }
+      // What follows on its way would leave a gap: nothing is taken until the node has attached again.
+      leader.detach(from);
     }
     this.#deps.peers.send(from, 'clients', FrameKind.notLeader, group, EMPTY);
   }

@@ -1,10 +1,7 @@
-import type { QueueHome } from '../broker/topology-records.ts';
-import { ByteWriter } from '../lib/bytes.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type GroupId, METADATA_GROUP, type NodeId, type QueueId } from '../lib/ids.ts';
+import { METADATA_GROUP, type NodeId, type QueueId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
-import { writePayloadHeader } from '../queue/entry-codec.ts';
 import type { ShardMachine } from '../queue/shard-machine.ts';
 import { ClusterDispatch } from './cluster-dispatch.ts';
 import type { ClusterOptions } from './cluster-options.ts';
@@ -12,23 +9,21 @@ import { FrameKind } from './frames.ts';
 import { GroupHost } from './group/group-host.ts';
 import type { NodeStore } from './group/node-store.ts';
 import { LeaderBalance } from './leader-balance.ts';
+import { LeaderDirectory } from './leader-directory.ts';
+import { LoadExchange } from './load-exchange.ts';
 import type { Formation } from './metadata/formation.ts';
 import { encodeGrant, encodeNews, encodeRenewal, encodeTopologyApplied } from './metadata/lease-frames.ts';
-import { encodeRequest } from './metadata/metadata-command-codec.ts';
-import { registerStart } from './metadata/metadata-commands.ts';
 import { encodeMetadataReply } from './metadata/metadata-group.ts';
 import type { Grant, Renewal } from './metadata/metadata-leader.ts';
 import type { MetadataEffects } from './metadata/metadata-replies.ts';
 import { NodeSession } from './node-session.ts';
 import { Peers } from './peers.ts';
+import { type RegisteredStart, Registration } from './registration.ts';
 import { Replicas } from './replicas.ts';
-import { groupOfHome } from './shard/home-group.ts';
-import { LocalShardLeader } from './shard/local-shard.ts';
-import type { ShardLeader } from './shard/shard-leader.ts';
-import type { ShardLeaderPort } from './shard/shard-link.ts';
 import type { SpillFile } from './shard/volatile-log.ts';
 import { VolatileShard } from './shard/volatile-shard.ts';
 import type { PeerLink } from './transport/transport.ts';
+import { VhostRemover } from './vhost-remover.ts';
 
 export interface ClusterNodeDependencies {
   readonly store: NodeStore;
@@ -49,6 +44,8 @@ export interface ClusterNodeListener {
   sessionEnded(reason: string): void;
   /** Called each tick and whenever answers came: whether clients may publish may have changed. */
   reviewed(): void;
+  /** Users, vhosts, permissions or limits are other ones now. */
+  accessChanged(): void;
   statusReceived(from: NodeId, kind: FrameKind, payload: Uint8Array): void;
 }
 
@@ -69,16 +66,15 @@ export class ClusterNode {
   readonly replicas: Replicas;
   readonly #dispatch: ClusterDispatch;
   readonly #balance: LeaderBalance;
+  readonly #leaders: LeaderDirectory;
+  readonly #registration: Registration;
+  readonly #load: LoadExchange;
+  readonly #vhostRemover = new VhostRemover();
   readonly #news = new Map<NodeId, News>();
-  readonly #localLeaders = new Map<GroupId, { readonly term: number; readonly port: ShardLeaderPort }>();
   #volatile: VolatileShard | undefined;
   #session: NodeSession | undefined;
-  #token: string;
-  #registeredMs = Number.NEGATIVE_INFINITY;
   /** What the others heard last: at full speed the next regular news may come too late. */
   #toldShortOfSpace = false;
-  /** When the present token was sent first: the incarnation's lease counts from no later moment. */
-  #firstRegisteredMs: number | undefined;
   /** Queues whose names are being removed: told of the index at which it happened. */
   readonly #removals = new Map<QueueId, (index: number) => void>();
   #timers: (() => void)[] = [];
@@ -88,24 +84,49 @@ export class ClusterNode {
     this.#deps = deps;
     this.#formation = formation;
     this.self = self;
-    this.#token = deps.newToken();
     this.peers = new Peers({ queuedBytesMax: options.queuedBytesMax });
     this.host = new GroupHost({ defer: deps.defer, flushJournal: () => deps.store.flush() });
     this.replicas = this.#makeReplicas();
+    this.#leaders = new LeaderDirectory({
+      self,
+      replicas: () => this.replicas,
+      peers: this.peers,
+      session: () => this.#session,
+      volatile: () => this.#volatile,
+    });
+    this.#registration = new Registration(
+      { node: self, directoryId: deps.store.directoryId, repeatMs: options.registerRepeatMs },
+      {
+        clock: deps.clock,
+        members: () => this.replicas.metadata.machine.members,
+        newToken: deps.newToken,
+        send: request => this.#sendMetadata(request),
+      },
+    );
     this.#balance = new LeaderBalance(
       { self, afterMs: options.balanceAfterMs },
       { replicas: this.replicas, peers: this.peers },
     );
+    this.#load = new LoadExchange({
+      peers: this.peers,
+      access: () => this.replicas.metadata.machine.access,
+      own: () => this.#session?.load,
+    });
     this.#dispatch = new ClusterDispatch(
-      { self, deliveryFrameBytesMax: options.deliveryFrameBytesMax },
+      {
+        self,
+        deliveryFrameBytesMax: options.deliveryFrameBytesMax,
+        queuedBytesMax: options.queuedBytesMax,
+      },
       {
         host: this.host,
         peers: this.peers,
         metadata: () => this.replicas.metadata,
         session: () => this.#session,
-        leaderOf: home => this.#leaderHere(home),
+        leaderOf: home => this.#leaders.leaderHere(home),
         news: (node, wallMs, isShortOfSpace) =>
           this.#news.set(node, { wallMs, isShortOfSpace, heardMs: deps.clock.monotonicMs() }),
+        load: (node, payload) => this.#load.received(node, payload),
         snapshots: this.replicas,
         status: (node, kind, payload) => deps.listener.statusReceived(node, kind, payload),
         logger: deps.logger,
@@ -142,6 +163,7 @@ export class ClusterNode {
     for (const cancel of this.#timers) cancel();
     this.#timers = [];
     this.replicas.stop();
+    this.#volatile?.close();
     this.host.stop();
   }
 
@@ -155,6 +177,7 @@ export class ClusterNode {
 
   connected(node: NodeId, link: PeerLink): void {
     this.peers.connected(node, link, this.#deps.clock.monotonicMs());
+    this.#load.connected(node);
     for (const group of this.host.groups()) {
       group.peerConnected(node);
       this.host.wake(group.group);
@@ -165,6 +188,7 @@ export class ClusterNode {
 
   disconnected(node: NodeId, link: PeerLink): void {
     if (!this.peers.disconnected(node, link)) return;
+    this.#load.disconnected(node);
     for (const { leader } of this.replicas.shards()) leader.detach(node);
     this.#volatile?.leader.detach(node);
     this.#session?.leadersChanged();
@@ -191,12 +215,22 @@ export class ClusterNode {
     this.replicas.metadata.leader.tick();
     this.replicas.tick();
     this.#session?.tick();
+    this.#load.tick();
+    this.#removeVhosts();
     for (const { leader } of this.replicas.shards()) leader.review();
     this.#volatile?.leader.review();
     this.#balance.tick(this.#deps.clock.monotonicMs());
-    if (this.#session === undefined) this.#register();
+    if (this.#session === undefined) {
+      const started = this.#registration.look();
+      if (started !== undefined) this.#begin(started);
+    }
     if (this.#deps.store.isShortOfSpace !== this.#toldShortOfSpace) this.#tellNews();
     this.#deps.listener.reviewed();
+  }
+
+  #removeVhosts(): void {
+    const { driver } = this.replicas.metadata;
+    if (this.#session !== undefined && driver.leader === this.self) this.#vhostRemover.tick(this.#session);
   }
 
   #renew(): void {
@@ -222,118 +256,44 @@ export class ClusterNode {
 
   // ---- The incarnation ----
 
-  /** Asks group 0 for an incarnation; the answer is read from this node's own replica. */
-  #register(): void {
-    const { machine } = this.replicas.metadata;
-    const member = machine.members.get(this.self);
-    const started = member?.starts.find(({ token }) => token === this.#token);
-    if (started !== undefined && machine.members.currentIncarnation(this.self) === started.incarnation) {
-      this.#begin({ node: this.self, incarnation: started.incarnation });
-      return;
-    }
-    const nowMs = this.#deps.clock.monotonicMs();
-    if (member === undefined || nowMs - this.#registeredMs < this.#options.registerRepeatMs) return;
-    // A start that was fenced before it began needs another name.
-    if (started !== undefined) this.#renewToken();
-    const command = registerStart({ node: this.self, directoryId: this.#deps.store.directoryId, token: this.#token });
-    if (this.#sendMetadata(encodeRequest({ id: undefined, command }))) {
-      this.#registeredMs = nowMs;
-      this.#firstRegisteredMs ??= nowMs;
-    }
-  }
-
-  #renewToken(): void {
-    this.#token = this.#deps.newToken();
-    this.#firstRegisteredMs = undefined;
-  }
-
-  #begin(self: { node: NodeId; incarnation: NonNullable<NodeSession>['self']['incarnation'] }): void {
+  #begin({ incarnation, startedMs }: RegisteredStart): void {
     const { clock, listener, logger, newSpillFile } = this.#deps;
+    const self = { node: this.self, incarnation };
     this.#volatile = new VolatileShard(this.#options.volatile, {
       spill: newSpillFile(),
       fenced: () => this.#fenced(),
       removeName: queue => this.#removeName(queue),
-      writeHead: (payload, timeMs) => {
-        const head = new ByteWriter(16);
-        writePayloadHeader(head, timeMs);
-        payload.set(head.view());
-      },
-      wallMs: () => clock.wallMs(),
+      clock,
       wake: shard => this.host.wakeClient(shard),
     });
     const session = new NodeSession(
-      { ...this.#options.session, self, startedMs: this.#firstRegisteredMs ?? clock.monotonicMs() },
+      { ...this.#options.session, self, startedMs },
       {
         topology: this.replicas.metadata.machine.topology,
+        access: this.replicas.metadata.machine.access,
+        othersLoad: (kind, name) => this.#load.othersCount(kind, name),
         topologyIndex: () => this.replicas.metadata.driver.applied.index,
-        shardLeader: home => this.#leaderFor(home),
-        localShard: () => this.#localShard(),
+        shardLeader: home => this.#leaders.leaderFor(home),
+        localShard: () => this.#leaders.localShard(),
         isAlive: start => this.replicas.metadata.machine.members.isCurrent(start),
         sendMetadata: request => this.#sendMetadata(request),
         wakeClient: client => this.host.wakeClient(client),
         monotonicMs: () => clock.monotonicMs(),
         ended: reason => {
           this.#session = undefined;
+          this.#volatile?.close();
           this.#volatile = undefined;
-          this.#localLeaders.clear();
-          this.#renewToken();
-          this.#registeredMs = Number.NEGATIVE_INFINITY;
-          logger.warn({ incarnation: self.incarnation }, reason);
+          this.#leaders.forgetLocal();
+          this.#registration.ended();
+          logger.warn({ incarnation }, reason);
           listener.sessionEnded(reason);
         },
       },
     );
     this.#session = session;
-    logger.info({ incarnation: self.incarnation }, 'incarnation started');
+    logger.info({ incarnation }, 'incarnation started');
     this.#renew();
     listener.sessionStarted(session);
-  }
-
-  // ---- Who leads what ----
-
-  #leaderHere(home: QueueHome): ShardLeader | undefined {
-    if (home.kind === 'shard') return this.replicas.shard(home.group)?.leader;
-    const isOwn = home.node === this.self && home.incarnation === this.#session?.self.incarnation;
-    return isOwn ? this.#volatile?.leader : undefined;
-  }
-
-  #leaderFor(home: QueueHome): ShardLeaderPort | undefined {
-    const group = groupOfHome(home);
-    if (home.kind === 'volatile') {
-      return home.node === this.self ? this.#localLeader(home, group, 0) : this.peers.shardLeader(home.node, group, 0);
-    }
-    const shard = this.replicas.shard(home.group);
-    if (shard === undefined) {
-      const preferred = this.replicas.metadata.machine.shards.get(home.group)?.preferredLeader;
-      return preferred === undefined ? undefined : this.peers.shardLeader(preferred, group, 0);
-    }
-    const { leader, raft, isServing } = shard.driver;
-    if (leader === undefined) return undefined;
-    if (leader !== this.self) return this.peers.shardLeader(leader, group, raft.term);
-    return isServing ? this.#localLeader(home, group, raft.term) : undefined;
-  }
-
-  /** The same object as long as the leadership lasts, so that a client notices when it has to attach again. */
-  #localLeader(home: QueueHome, group: GroupId, term: number): ShardLeaderPort | undefined {
-    const known = this.#localLeaders.get(group);
-    if (known?.term === term) return known.port;
-    const leader = this.#leaderHere(home);
-    const client = this.#session?.client(home);
-    if (leader === undefined || client === undefined) return undefined;
-    const port = new LocalShardLeader(leader, this.self, client);
-    this.#localLeaders.set(group, { term, port });
-    return port;
-  }
-
-  /** A shard led here, the one with the fewest queues of several. */
-  #localShard(): GroupId | undefined {
-    const { machine } = this.replicas.metadata;
-    let best: GroupId | undefined;
-    for (const { group, driver } of this.replicas.shards()) {
-      if (!driver.isServing) continue;
-      if (best === undefined || machine.queuesInShard(group) < machine.queuesInShard(best)) best = group;
-    }
-    return best;
   }
 
   // ---- What group 0 does here ----
@@ -352,6 +312,7 @@ export class ClusterNode {
       if (change.kind === 'queue-removed') this.#removals.get(change.queue.id)?.(index);
     }
     if (effects.fenced.length > 0) for (const { leader } of this.replicas.shards()) leader.review();
+    if (effects.accessChanged) this.#deps.listener.accessChanged();
     const session = this.#session;
     if (session === undefined) return;
     if (effects.changes.length > 0 || effects.membersChanged) session.topologyChanged(effects.changes);

@@ -1,8 +1,9 @@
 import type { CheckpointerOptions } from './group/checkpointer.ts';
 import type { GroupFactoryOptions } from './group/group-factory.ts';
+import type { SnapshotOptions } from './group/host-replica.ts';
 import type { MetadataGroupOptions } from './metadata/metadata-group.ts';
 import type { NodeSessionOptions } from './node-session.ts';
-import type { ReplicasOptions, SnapshotOptions } from './replicas.ts';
+import type { ReplicasOptions } from './replicas.ts';
 import type { VolatileShardOptions } from './shard/volatile-shard.ts';
 
 /** Everything of `config.ts` that concerns the cluster layer. Times in milliseconds. */

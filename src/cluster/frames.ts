@@ -8,6 +8,10 @@ export const FrameKind = {
   topologyApplied: 12,
   /** control: wall clock and free space of a node. */
   news: 13,
+  /** control: which cluster a node belongs to, told to those that do not know theirs yet (R9). */
+  formed: 14,
+  /** control: connections and channels of vhosts and users that have limits. */
+  load: 15,
   /** clients: a request to group 0, its answer, a refusal by a node that does not lead. */
   metadataRequest: 20,
   metadataReply: 21,

@@ -1,7 +1,15 @@
 import type { NodeId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { ClusterNode } from './cluster-node.ts';
-import { encodeFormation, type Formation, type FormationStep, nextFormationStep } from './metadata/formation.ts';
+import { FrameKind } from './frames.ts';
+import {
+  decodeFormation,
+  encodeFormation,
+  type Formation,
+  type FormationStep,
+  nextFormationStep,
+  strangerTo,
+} from './metadata/formation.ts';
 import type { Decision, Lane, NodeIdentity, PeerLink, Transport, TransportListener } from './transport/transport.ts';
 
 export interface NodeLinksOptions {
@@ -31,6 +39,10 @@ export class NodeLinks implements TransportListener {
   #formation: Formation | undefined;
   #node: ClusterNode | undefined;
   #lastWait = '';
+  /** Why peers turned this node away, until the first link. */
+  readonly #turnedAway = new Map<string, string>();
+  #wasLinked = false;
+  #isStopped = false;
 
   constructor(options: NodeLinksOptions, deps: NodeLinksDependencies, formation: Formation | undefined) {
     this.#options = options;
@@ -45,6 +57,12 @@ export class NodeLinks implements TransportListener {
       if (peer.name !== nodeName) transport.addPeer({ nodeName: peer.name, address: peer.address });
     }
     this.#lookForCluster();
+  }
+
+  /** From now on nothing is heard of other nodes. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#node = undefined;
   }
 
   /** The cluster node has started: it hears of the links that are there and of all that follow. */
@@ -92,12 +110,28 @@ export class NodeLinks implements TransportListener {
     this.#deps.logger.error({ peer }, `no link to ${peer}: ${reason}`);
   }
 
+  /**
+   * A node that fits none of its peers would wait for ever: another one has its name, or its data directory is of another
+   * cluster. A majority of them decides, so that one such node does not end the others.
+   */
+  turnedAway(peer: string, reason: string): void {
+    if (this.#wasLinked) return;
+    this.#turnedAway.set(peer, reason);
+    const others = this.#options.peers.filter(({ name }) => name !== this.#options.nodeName).length;
+    if (this.#turnedAway.size * 2 <= others) return;
+    const reasons = [...new Set(this.#turnedAway.values())].join('; ');
+    this.#deps.impossible(`the peers turn this node away: ${reasons}; check nodeName, dataDir and peers`);
+  }
+
   connected(link: PeerLink): void {
+    if (this.#isStopped) return;
+    this.#wasLinked = true;
     this.#links.set(link.peer.nodeName, link);
     const id = this.#idOf(link.peer);
     this.#deps.logger.info({ peer: link.peer.nodeName }, 'linked');
     if (this.#node !== undefined && id !== undefined) this.#node.connected(id, link);
     if (this.#formation === undefined) this.#lookForCluster();
+    else if (link.peer.clusterId === undefined) this.#tellFormation(link, this.#formation);
   }
 
   disconnected(link: PeerLink, reason: string): void {
@@ -113,6 +147,11 @@ export class NodeLinks implements TransportListener {
   }
 
   received(link: PeerLink, _lane: Lane, kind: number, group: number, payload: Uint8Array): void {
+    if (this.#isStopped) return;
+    if (kind === FrameKind.formed) {
+      this.#heardFormation(link, payload);
+      return;
+    }
     const id = this.#idOf(link.peer);
     if (id !== undefined) this.#node?.received(id, link, kind, group, payload);
   }
@@ -145,8 +184,38 @@ export class NodeLinks implements TransportListener {
         this.#deps.impossible(step.reason);
         return;
       default:
-        this.#formation = step.formation;
-        this.#deps.formed(step.formation);
+        this.#form(step.formation);
+    }
+  }
+
+  /** Whoever waits for members that this node has heard need not hear all of them itself. */
+  #form(formation: Formation): void {
+    this.#formation = formation;
+    this.#deps.formed(formation);
+    for (const link of this.#links.values()) this.#tellFormation(link, formation);
+  }
+
+  #tellFormation(link: PeerLink, formation: Formation): void {
+    link.send('control', FrameKind.formed, 0, encodeFormation(formation));
+  }
+
+  /** A peer that was empty when it was linked has found its cluster since. */
+  #heardFormation(link: PeerLink, payload: Uint8Array): void {
+    const { nodeName } = link.peer;
+    const formation = decodeFormation(payload);
+    if (formation === undefined || formation.clusterId === this.#formation?.clusterId) return;
+    if (this.#formation !== undefined) {
+      this.#deps.impossible(
+        `node ${nodeName} has formed cluster ${formation.clusterId} and this node ${this.#formation.clusterId}, because a ` +
+          'data directory was replaced meanwhile; empty the data directories of all nodes',
+      );
+      return;
+    }
+    const { nodeName: ownName, directoryId } = this.#options;
+    if (formation.members.some(member => member.name === ownName && member.directoryId === directoryId)) {
+      this.#form(formation);
+    } else {
+      this.#deps.impossible(strangerTo(nodeName, formation.clusterId));
     }
   }
 }

@@ -1,3 +1,6 @@
+import type { AccessCommand } from '../broker/access/access-commands.ts';
+import type { AccessView } from '../broker/access/access-control.ts';
+import { type LoadKind, NodeLoad } from '../broker/access/load.ts';
 import type { Result } from '../broker/broker.ts';
 import type { BrokerError } from '../broker/broker-error.ts';
 import type { ClusterGateway, HomeStream } from '../broker/gateway.ts';
@@ -5,7 +8,9 @@ import { Router } from '../broker/router.ts';
 import type { BindRequest, DeclareExchange, DeclareQueue, TopologyView } from '../broker/topology.ts';
 import type { ConnectionOwner, NodeStart, QueueHome, QueueRecord, TopologyChange } from '../broker/topology-records.ts';
 import { type ConsumerId, consumerId, type GroupId, type QueueId } from '../lib/ids.ts';
+import { SeededRandom } from '../lib/random.ts';
 import { writeDeleteQueue } from '../queue/commands.ts';
+import { AccessChanges } from './access-changes.ts';
 import { MetadataClient, type MetadataClientOptions } from './metadata/metadata-client.ts';
 import * as commands from './metadata/metadata-commands.ts';
 import type { MetadataReply } from './metadata/metadata-replies.ts';
@@ -23,6 +28,9 @@ export interface NodeSessionOptions {
 
 export interface NodeSessionDependencies {
   readonly topology: TopologyView;
+  readonly access: AccessView;
+  /** Connections and channels of the other nodes. */
+  readonly othersLoad: (kind: LoadKind, name: string) => number;
   readonly topologyIndex: () => number;
   /** Whoever leads the shard now, or hosts the volatile home; undefined while nobody is known or reachable. */
   readonly shardLeader: (home: QueueHome) => ShardLeaderPort | undefined;
@@ -50,6 +58,8 @@ export class NodeSession implements ClusterGateway {
   readonly metadata: MetadataClient;
   readonly lease: NodeLease;
   readonly router: Router;
+  readonly load: NodeLoad;
+  readonly #accessChanges: AccessChanges;
   #lastConsumer = 0;
   #lastConnection = 0;
   #isEnded = false;
@@ -57,14 +67,28 @@ export class NodeSession implements ClusterGateway {
   constructor(options: NodeSessionOptions, deps: NodeSessionDependencies) {
     this.#options = options;
     this.#deps = deps;
-    this.router = new Router(deps.topology);
+    const { node, incarnation } = options.self;
+    this.router = new Router(deps.topology, new SeededRandom(node * 65_536 + incarnation));
+    this.load = new NodeLoad(deps.othersLoad);
     this.lease = new NodeLease(options.lease, options.startedMs);
     this.metadata = new MetadataClient(
       { ...options.metadata, ...options.self },
       { send: deps.sendMetadata, monotonicMs: deps.monotonicMs },
     );
+    this.#accessChanges = new AccessChanges(
+      { timeoutMs: options.metadata.timeoutMs },
+      {
+        change: command => this.changeAccess(command),
+        access: deps.access,
+        topology: deps.topology,
+        monotonicMs: deps.monotonicMs,
+      },
+    );
   }
 
+  get access(): AccessView {
+    return this.#deps.access;
+  }
   get self(): NodeStart {
     return this.#options.self;
   }
@@ -100,7 +124,8 @@ export class NodeSession implements ClusterGateway {
         leader: () => this.#deps.shardLeader(home),
         wake: () => this.#deps.wakeClient(client),
         monotonicMs: this.#deps.monotonicMs,
-        fenced: () => this.end('this node was declared dead'),
+        mayServe: () => this.#mayServe(),
+        fenced: () => this.end('a shard takes nothing more of this incarnation'),
       },
     );
     this.#clients.set(key, { home, client });
@@ -130,8 +155,16 @@ export class NodeSession implements ClusterGateway {
 
   tick(): void {
     this.metadata.tick();
+    this.#accessChanges.tick();
     for (const { client } of this.#clients.values()) if (client.isWaiting) this.#deps.wakeClient(client);
-    if (!this.lease.mayServe(this.#deps.monotonicMs())) this.end('this node has lost its lease');
+    this.#mayServe();
+  }
+
+  /** The event loop may have stood still since anybody looked. */
+  #mayServe(): boolean {
+    const mayServe = this.lease.mayServe(this.#deps.monotonicMs());
+    if (!mayServe) this.end('this node has lost its lease');
+    return mayServe;
   }
 
   /** Everything that waits fails, every consumer is gone; clients' connections are closed by whoever hears `ended`. */
@@ -141,6 +174,7 @@ export class NodeSession implements ClusterGateway {
     this.lease.refuse();
     this.#deps.ended(reason);
     this.metadata.abandon();
+    this.#accessChanges.end();
     for (const { client } of this.#clients.values()) client.abandon('abandoned');
   }
 
@@ -176,6 +210,14 @@ export class NodeSession implements ClusterGateway {
     return this.#change(commands.removeQueue(queue));
   }
 
+  changeAccess(change: AccessCommand): Promise<Result<void>> {
+    return this.#change(commands.changeAccess(change));
+  }
+
+  deleteVhost(vhost: string): Promise<Result<void>> {
+    return this.#accessChanges.deleteVhost(vhost);
+  }
+
   connectionClosed(owner: ConnectionOwner): Promise<Result<void>> {
     return this.#change(commands.connectionClosed(owner), { untilAnswered: true });
   }
@@ -203,7 +245,7 @@ export class NodeSession implements ClusterGateway {
     for (const [key, { home, client }] of this.#clients) {
       if (home.kind !== 'volatile' || this.#deps.isAlive(home)) continue;
       this.#clients.delete(key);
-      client.abandon('no-such-queue');
+      client.abandon('home-gone');
     }
   }
 }

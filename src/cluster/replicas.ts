@@ -1,42 +1,37 @@
-import { ByteWriter } from '../lib/bytes.ts';
 import { type GroupId, type LogIndex, METADATA_GROUP, type NodeId, type QueueId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
 import type { Divergence, ShardEffects } from '../queue/effects.ts';
-import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '../queue/entry-codec.ts';
+import { PAYLOAD_HEADER_BYTES } from '../queue/entry-codec.ts';
 import { ShardMachine } from '../queue/shard-machine.ts';
+import type { LiveReferences } from '../queue/shard-reading.ts';
 import type { Checkpointable } from '../raft/checkpoint.ts';
 import type { EntryId, RaftMessage } from '../raft/messages.ts';
-import { FrameKind } from './frames.ts';
-import { Checkpointer, type CheckpointerOptions } from './group/checkpointer.ts';
+import type { FrameKind } from './frames.ts';
 import type { GroupDriver, GroupListener } from './group/group-driver.ts';
 import { GroupFactory, type GroupFactoryOptions } from './group/group-factory.ts';
 import type { GroupHost } from './group/group-host.ts';
-import { HostedReplica } from './group/hosted-replica.ts';
-import { type CleanableGroup, type CleaningOptions, JournalCleaner } from './group/journal-cleaner.ts';
+import { hostReplica, type MachineParts, type ReplicaHostingOptions } from './group/host-replica.ts';
+import type { HostedReplica } from './group/hosted-replica.ts';
+import { type CleaningOptions, JournalCleaner } from './group/journal-cleaner.ts';
 import type { NodeStore } from './group/node-store.ts';
-import { assessReplica, type ReplicaStart } from './group/replica-start.ts';
+import { type ReplicaStart, recoverReplica } from './group/replica-start.ts';
 import { StragglerSweep, type SweepOptions } from './group/straggler-sweep.ts';
 import { type Formation, metadataMembership } from './metadata/formation.ts';
 import { METADATA_HEAD_BYTES, writeMetadataHead } from './metadata/metadata-command-codec.ts';
 import { MetadataGroup, type MetadataGroupDependencies, type MetadataGroupOptions } from './metadata/metadata-group.ts';
 import { MetadataMachine } from './metadata/metadata-machine.ts';
 import type { MetadataEffects } from './metadata/metadata-replies.ts';
+import { writePayloadHead } from './shard/payload-head.ts';
 import { ReplicatedShard } from './shard/replicated-shard.ts';
 import { ShardTime } from './shard/shard-time.ts';
-import { encodeChunk, encodeRequest, type SnapshotChunk, type SnapshotRequest } from './snapshot/snapshot-codec.ts';
-import { SnapshotSink, type SnapshotSinkDependencies, type SnapshotSinkOptions } from './snapshot/snapshot-sink.ts';
-import { SnapshotSource, type SnapshotSourceOptions } from './snapshot/snapshot-source.ts';
+import type { SnapshotChunk, SnapshotRequest } from './snapshot/snapshot-codec.ts';
 
-export type SnapshotOptions = Omit<SnapshotSourceOptions & SnapshotSinkOptions, 'group'>;
-
-export interface ReplicasOptions {
+export interface ReplicasOptions extends ReplicaHostingOptions {
   readonly self: NodeId;
   readonly formation: Formation;
   readonly factory: GroupFactoryOptions;
   readonly metadata: Omit<MetadataGroupOptions, 'formation'>;
-  readonly checkpoints: CheckpointerOptions;
-  readonly snapshots: SnapshotOptions;
   readonly cleaning: CleaningOptions & SweepOptions;
   readonly bodyCacheBytesMax: number;
 }
@@ -63,9 +58,6 @@ export interface ReplicasDependencies {
 }
 
 const NOTHING: EntryId = { term: 0, index: 0 };
-
-/** What snapshots and cleaning have to know of the machine. */
-type MachineParts = Pick<CleanableGroup, 'liveReferences'> & Pick<SnapshotSinkDependencies, 'prepare'>;
 
 /** Every Raft group that this node takes part in: group 0, and the shards that the shard map gives it. */
 export class Replicas {
@@ -125,7 +117,7 @@ export class Replicas {
   async openMetadata(): Promise<void> {
     const { store, host, metadata, monotonicMs, leaderChanged, logger } = this.#deps;
     const membership = metadataMembership(this.#options.formation.members);
-    const start = await this.#recover(METADATA_GROUP, membership.voters);
+    const start = await recoverReplica(METADATA_GROUP, membership.voters.length, this.#deps);
     const loaded = start.from === 'checkpoint' ? start.loaded : undefined;
     const machine = new MetadataMachine(loaded && { pages: loaded.pages, at: loaded.at.index });
     if (loaded) store.journal.checkpointed(METADATA_GROUP, loaded.at.index);
@@ -175,7 +167,7 @@ export class Replicas {
     for (const { group, replicas } of this.metadata.machine.shards.heldBy(self)) {
       if (this.#shards.has(group) || this.#opening.has(group)) continue;
       this.#opening.add(group);
-      await this.#openShard(group, replicas, await this.#recover(group, replicas));
+      await this.#openShard(group, replicas, await recoverReplica(group, replicas.length, this.#deps));
       this.#opening.delete(group);
     }
   }
@@ -187,23 +179,22 @@ export class Replicas {
     if (loaded) store.journal.checkpointed(group, loaded.at.index);
     // What a leader has to fill keeps all its records until then.
     if (start.from === 'a-leader') store.resetLive(group);
-    else countLiveBodies(store, group, machine);
-    const head = new ByteWriter(PAYLOAD_HEADER_BYTES);
-    const proposals = this.#factory.proposals(PAYLOAD_HEADER_BYTES, (payload, timeMs) => {
-      head.reset();
-      writePayloadHeader(head, timeMs);
-      payload.set(head.view());
-    });
+    else await this.#countLiveBodies(group, machine);
+    const proposals = this.#factory.proposals(PAYLOAD_HEADER_BYTES, writePayloadHead);
+    const time = new ShardTime(machine.timeMs, monotonicMs());
     const shard: ReplicatedShard = new ReplicatedShard(
       { group, bodyCacheBytesMax: this.#options.bodyCacheBytesMax },
       {
         machine,
         journal: store.journal,
         proposals,
+        time,
+        monotonicMs,
         bodies: {
           inMemory: entry => shard.driver.raft.payloadAt(entry),
           fromJournal: (entry, done) => store.readPayload(group, entry, done),
           fromStragglers: (part, done) => store.readStraggler(group, part, done),
+          lost: ({ entry, position }) => store.lost(group, `the body of message ${entry}/${position} is nowhere`),
         },
         wake: () => host.wake(group),
         fenced,
@@ -213,7 +204,6 @@ export class Replicas {
         diverged: divergence => void this.#refill(group, voters, divergence),
       },
     );
-    const time = new ShardTime(machine.timeMs, monotonicMs());
     shard.driver = this.#factory.driver<ShardEffects>(
       {
         group,
@@ -234,9 +224,11 @@ export class Replicas {
         const other = ShardMachine.restore(replacing.pages, replacing.at);
         return () => {
           machine.become(other);
+          time.follow(machine.timeMs, monotonicMs());
           store.journal.checkpointed(group, replacing.at.index);
           store.resetLive(group);
-          countLiveBodies(store, group, machine);
+          for (const piece of machine.liveReferences(0, machine.applied)) addLiveBodies(store, group, piece);
+          store.journal.accounted(group);
         };
       },
     });
@@ -247,76 +239,24 @@ export class Replicas {
     machine: Checkpointable & { readonly applied: LogIndex },
     parts: MachineParts,
   ): void {
-    const { store, host, random, monotonicMs, logger, nextTurn, sendSnapshot } = this.#deps;
+    const { host } = this.#deps;
     const { group } = driver;
-    const { chunkBytes, pageBytes, pinnedBytesMax, idleMs, chunksAhead, repeatMs } = this.#options.snapshots;
-    const committedBefore = store.recovered.get(group)?.hardState.commit ?? 0;
-    const source = new SnapshotSource(
-      { group, chunkBytes, pageBytes, pinnedBytesMax, idleMs },
-      {
-        driver,
-        machine,
-        store,
-        liveReferences: through => parts.liveReferences(0, through),
-        send: (to, chunk) => sendSnapshot(to, FrameKind.snapshotChunk, group, encodeChunk(chunk)),
-        wake: () => host.wake(group),
-        nextTurn,
-        monotonicMs,
-        random: random.fork(`snapshots:${group}`),
-        logger,
-      },
-    );
-    const checkpointer = new Checkpointer(this.#options.checkpoints, {
-      driver,
-      machine,
-      store,
-      monotonicMs,
-      offered: () => source.offered,
-    });
-    const sink = new SnapshotSink(
-      { group, chunksAhead, repeatMs },
-      {
-        driver,
-        checkpointer,
-        store,
-        committed: () => Math.max(driver.raft.commit, committedBefore),
-        prepare: parts.prepare,
-        send: (to, request) => sendSnapshot(to, FrameKind.snapshotRequest, group, encodeRequest(request)),
-        monotonicMs,
-        logger,
-      },
-    );
-    const hosted = new HostedReplica<Effects>({
-      driver,
-      checkpointer,
-      source,
-      sink,
-      store,
-      machine,
-      liveReferences: parts.liveReferences,
-    });
+    const hosted = hostReplica(driver, machine, parts, this.#options, { ...this.#deps, wake: one => host.wake(one) });
     this.#hosted.set(group, hosted as HostedReplica<MetadataEffects> | HostedReplica<ShardEffects>);
     host.add(hosted);
   }
 
-  /** What the disk has of a group, and whether that is all that this replica once acknowledged. */
-  async #recover(group: GroupId, voters: readonly NodeId[]): Promise<ReplicaStart> {
-    const { store, logger } = this.#deps;
-    const found = store.recovered.get(group);
-    if (found === undefined) return { from: 'nothing' };
-    const { generation } = found.base;
-    const loaded = await store.loadCheckpoint(group, generation);
-    const start = assessReplica(found, loaded);
-    await store.keepGeneration(group, start.from === 'nothing' && loaded !== 'none' ? undefined : generation);
-    if (start.from !== 'a-leader') return start;
-    if (voters.length === 1) {
-      throw new Error(
-        `group ${group} is damaged and no other node has it: ${start.reason}; empty this node's data directory`,
-      );
+  /** After a restart: which segments hold bodies that live, according to the machine's state (R13). */
+  async #countLiveBodies(group: GroupId, machine: ShardMachine): Promise<void> {
+    const { store, monotonicMs, nextTurn } = this.#deps;
+    let sliceMs = monotonicMs();
+    for (const piece of machine.liveReferences(0, machine.applied)) {
+      addLiveBodies(store, group, piece);
+      if (monotonicMs() - sliceMs < this.#options.factory.sliceMs) continue;
+      await nextTurn();
+      sliceMs = monotonicMs();
     }
-    logger.error({ group, reason: start.reason }, 'a replica is damaged and waits for a leader to fill it');
-    await store.setDamaged(group, true);
-    return start;
+    store.journal.accounted(group);
   }
 
   /** A replica that differs from its leader forgets its state and is filled again (R22). */
@@ -341,10 +281,6 @@ export class Replicas {
   }
 }
 
-/** After a restart: which segments hold bodies that live, according to the machine's state (R13). */
-function countLiveBodies(store: NodeStore, group: GroupId, machine: ShardMachine): void {
-  for (const { entries, accounted } of machine.liveReferences(0, machine.applied)) {
-    for (let i = 0; i < entries.length; i++) store.journal.addLive(group, entries[i]!, accounted[i]!);
-  }
-  store.journal.accounted(group);
+function addLiveBodies(store: NodeStore, group: GroupId, { entries, accounted }: LiveReferences): void {
+  for (let i = 0; i < entries.length; i++) store.journal.addLive(group, entries[i]!, accounted[i]!);
 }

@@ -276,6 +276,7 @@ describe('queues in the memory of one node', () => {
     cluster.kill(host);
     await cluster.world.until('the consumer is told', () => consumer.cancelledHandles.length > 0);
     expect(consumer.cancelledHandles).toEqual([7]);
+    await cluster.world.run(100);
     expect(publisher.publish('volatile', 'too late')).toBe('unroutable');
     expect(await consumer.count('volatile')).toBe('no-queue');
   });

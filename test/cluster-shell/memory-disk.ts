@@ -103,6 +103,8 @@ export class MemoryDiskStore implements NodeStore {
   readonly #unsynced = new Map<GroupId, Map<LogIndex, Entry>>();
   readonly #states = new Map<GroupId, Pick<RecoveredGroup, 'hardState' | 'base'>>();
   #appended: { readonly write: GroupWrite; readonly durable: () => void }[] = [];
+  /** Handed to the disk and not durable yet. */
+  readonly #underWay: { readonly write: GroupWrite }[][] = [];
   isShortOfSpace = false;
 
   constructor(disk: MemoryDisk, later: (callback: () => void) => void) {
@@ -144,7 +146,9 @@ export class MemoryDiskStore implements NodeStore {
     if (this.#appended.length === 0) return;
     const appended = this.#appended;
     this.#appended = [];
+    this.#underWay.push(appended);
     this.#later(() => {
+      this.#underWay.shift();
       for (const { write } of appended) {
         this.#disk.group(write.group).apply(write);
         const unsynced = this.#unsynced.get(write.group)!;
@@ -152,6 +156,13 @@ export class MemoryDiskStore implements NodeStore {
       }
       for (const { durable } of appended) durable();
     });
+  }
+
+  /** The process is gone, and the machine lives on: what it had written is in the disk's cache, in order up to some write. */
+  survive(writesMax: number): void {
+    for (const appended of this.#underWay.slice(0, writesMax)) {
+      for (const { write } of appended) this.#disk.group(write.group).apply(write);
+    }
   }
 
   readEntries(
@@ -163,10 +174,11 @@ export class MemoryDiskStore implements NodeStore {
   ): void {
     const entries: Entry[] = [];
     let bytes = 0;
-    for (let index = from; index <= to && (bytes < bytesMax || entries.length === 0); index++) {
+    for (let index = from; index <= to; index++) {
       const entry = this.#entry(group, index);
       assert(entry !== undefined, () => `group ${group}: entry ${index} is not in the journal`);
       bytes += entry.payload.length;
+      if (bytes > bytesMax && entries.length > 0) break;
       entries.push(entry);
     }
     this.#later(() => done(entries));
@@ -225,6 +237,10 @@ export class MemoryDiskStore implements NodeStore {
   }
 
   // ---- Snapshot transfers ----
+
+  lost(group: GroupId, what: string): void {
+    assert(false, () => `group ${group}: ${what}`);
+  }
 
   generationOf(group: GroupId): number {
     return this.writtenState(group)?.base.generation ?? 0;

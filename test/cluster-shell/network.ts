@@ -1,4 +1,5 @@
 import type { Lane, NodeIdentity, PeerLink, TransportListener } from '../../src/cluster/transport/transport.ts';
+import { crc32 } from '../../src/lib/crc32.ts';
 import type { Random } from '../../src/lib/random.ts';
 import type { Life, World } from './world.ts';
 
@@ -63,6 +64,7 @@ class End implements PeerLink {
     const receive = (): void => {
       for (const { kind, group, payload } of frames) {
         if (!this.other.isOpen) return;
+        this.#network.world.note(crc32(payload));
         listener.received(this.other, lane, kind, group, payload);
       }
     };
@@ -133,11 +135,23 @@ export class Network {
     const ends = this.#links.get(key);
     if (ends === undefined) return;
     for (const end of ends) end.isCut = true;
-    this.world.schedule(noticedMs, () => {
-      if (this.#links.get(key) !== ends || !this.#cuts.has(key)) return;
-      this.#links.delete(key);
-      for (const end of ends) end.close('no answer');
-    });
+    this.world.schedule(noticedMs, () => this.#noticed(key, ends));
+  }
+
+  #noticed(key: string, ends: readonly [End, End]): void {
+    if (this.#links.get(key) !== ends || !this.#cuts.has(key)) return;
+    this.#links.delete(key);
+    for (const end of ends) end.close('no answer');
+  }
+
+  /** Nothing arrives any more at `to` from `from`. Both sides notice after `noticedMs`, unless it was healed before. */
+  cutOneWay(from: string, to: string, noticedMs: number): void {
+    const key = keyOf(from, to);
+    const ends = this.#links.get(key);
+    if (ends === undefined) return;
+    this.#cuts.add(key);
+    for (const end of ends) if (end.peer.nodeName === to) end.isCut = true;
+    this.world.schedule(noticedMs, () => this.#noticed(key, ends));
   }
 
   heal(a: string, b: string): void {

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import type { BrokerConnection, BrokerSession, Delivery, SessionListener } from '../../src/broker/broker.ts';
 import type { ClusterOptions } from '../../src/cluster/cluster-options.ts';
+import type { NodeSession } from '../../src/cluster/node-session.ts';
 import { parseConfig } from '../../src/config.ts';
 import { utf8Decode, utf8Encode } from '../../src/lib/bytes.ts';
 import { type GroupId, METADATA_GROUP, type NodeId } from '../../src/lib/ids.ts';
@@ -82,8 +83,13 @@ export class ShellCluster {
     return node;
   }
 
-  kill(name: string): void {
-    this.node(name).kill();
+  /** The node's next start finds an empty disk, with an id of its own. */
+  replaceDisk(name: string): void {
+    this.#disks.set(name, new MemoryDisk(`directory-of-${name}-${this.#starts}`));
+  }
+
+  kill(name: string, loss: 'process' | 'power' = 'power'): void {
+    this.node(name).kill(loss);
   }
 
   async allReady(limitMs = 60_000): Promise<void> {
@@ -148,6 +154,8 @@ export class ShellClient implements SessionListener {
   readonly #cluster: ShellCluster;
   readonly node: ShellNode;
   connection!: BrokerConnection;
+  /** The incarnation of its node that it is a client of. */
+  readonly gateway: NodeSession;
   session!: BrokerSession;
   readonly confirmedNumbers = new Set<number>();
   readonly rejectedNumbers = new Set<number>();
@@ -164,6 +172,7 @@ export class ShellClient implements SessionListener {
   private constructor(cluster: ShellCluster, node: ShellNode) {
     this.#cluster = cluster;
     this.node = node;
+    this.gateway = node.cluster!.session!;
   }
 
   static async connect(cluster: ShellCluster, node: ShellNode): Promise<ShellClient> {
@@ -236,7 +245,9 @@ export class ShellClient implements SessionListener {
       exchange,
       routingKey,
       properties: Uint8Array.of(0, 0),
+      moreRoutingKeys: [],
       headers: () => undefined,
+      property: () => undefined,
       body: [bytes],
       bodyBytes: bytes.length,
       sequence: ++this.#sequence,

@@ -7,6 +7,7 @@ import { decodeFormation, encodeFormation, type Formation } from '../../src/clus
 import { NodeLinks } from '../../src/cluster/node-links.ts';
 import type { Transport } from '../../src/cluster/transport/transport.ts';
 import type { Random } from '../../src/lib/random.ts';
+import { SystemPasswordHasher } from '../../src/password-hasher.ts';
 import { type MemoryDisk, MemoryDiskStore } from './memory-disk.ts';
 import type { Network } from './network.ts';
 import { Life, type World, WorldClock } from './world.ts';
@@ -40,11 +41,14 @@ export class ShellNode {
   readonly #deps: ShellNodeDependencies;
   #tokens = 0;
   #diskFreeMs = 0;
+  /** Longest time that a write takes. */
+  diskMsMax: number;
 
   constructor(options: ShellNodeOptions, deps: ShellNodeDependencies) {
     this.#options = options;
     this.#deps = deps;
     this.name = options.name;
+    this.diskMsMax = options.diskMsMax;
     this.broker = new BrokerFacade({ clusterName: 'shell', nodeName: options.name, version: 'test' });
     this.clock = new WorldClock(deps.world, this.life, deps.random.integer(0, 1_000_000));
     this.store = new MemoryDiskStore(deps.disk, callback => this.#onDisk(callback));
@@ -79,8 +83,9 @@ export class ShellNode {
     void begin();
   }
 
-  /** The process is gone, as with kill -9. */
-  kill(): void {
+  /** The process is gone, as with kill -9; or the machine with it, and what was not synced. */
+  kill(loss: 'process' | 'power' = 'power'): void {
+    if (loss === 'process') this.store.survive(this.#deps.random.integer(0, 4));
     this.life.isOver = true;
     this.#deps.network.leave(this.name);
   }
@@ -103,7 +108,7 @@ export class ShellNode {
   }): Promise<BrokerConnection | undefined> {
     const request = { user: 'guest', vhost: '/', protocol: 'shell', peerAddress: '', clientName: undefined };
     const { held = () => {}, resumed = () => {}, closed } = listener;
-    const connected = await this.broker.connect(request, { held, resumed, closed });
+    const connected = await this.broker.connect(request, { held, resumed, closed, dismissed: closed });
     return connected.ok ? connected.value : undefined;
   }
 
@@ -122,7 +127,7 @@ export class ShellNode {
       logger: this.#logger(),
       defer: callback => world.schedule(0, callback, this.life),
       newToken: () => `${this.name}-${random.integer(0, 1_000_000)}-${this.#tokens++}`,
-      newSpillFile: () => ({ write: () => 0, read: () => new Uint8Array(0), reset: () => {} }),
+      newSpillFile: () => ({ write: () => 0, read: () => new Uint8Array(0), reset: () => {}, close: () => {} }),
       listener: {
         sessionStarted: session => {
           const service = new BrokerService(
@@ -130,12 +135,14 @@ export class ShellNode {
               identity: this.broker.identity,
               bodyBytesMax: 1024 * 1024,
               connectionsMax: 1_000,
-              ahead: { messagesMax: 20, bytesMax: 10_000 },
+              loopbackUsers: [],
+              ahead: { messagesMax: 20, bytesMax: 10_000, bytesFirst: 5_000, nodeBytesMax: 40_000 },
             },
             {
               gateway: session,
               randomBytes: () => Uint8Array.from({ length: 16 }, () => random.integer(0, 255)),
               isLoopback: () => true,
+              passwords: new SystemPasswordHasher(),
             },
           );
           service.hold(this.hold());
@@ -150,6 +157,7 @@ export class ShellNode {
           this.broker.service?.hold(this.hold());
           this.broker.service?.roomMade();
         },
+        accessChanged: () => this.broker.service?.reviewAccess(),
         statusReceived: () => {},
       },
     });
@@ -161,8 +169,13 @@ export class ShellNode {
   /** Writes take a while, one after the other. */
   #onDisk(callback: () => void): void {
     const { world, random } = this.#deps;
-    this.#diskFreeMs = Math.max(this.#diskFreeMs, world.nowMs + random.next() * this.#options.diskMsMax);
+    this.#diskFreeMs = Math.max(this.#diskFreeMs, world.nowMs + random.next() * this.diskMsMax);
     world.schedule(this.#diskFreeMs - world.nowMs, callback, this.life);
+  }
+
+  /** Nothing is written for so long. */
+  hangDisk(ms: number): void {
+    this.#diskFreeMs = Math.max(this.#diskFreeMs, this.#deps.world.nowMs + ms);
   }
 
   #logger() {

@@ -15,6 +15,9 @@ interface Event {
   readonly callback: () => void;
 }
 
+/** More at one moment, and somebody wakes himself for ever. */
+const EVENTS_AT_ONCE_MAX = 20_000;
+
 /**
  * Time and everything that happens in it, one event after the other. Between two events all promises that can go on have
  * gone on, so a run depends on its events alone.
@@ -22,11 +25,23 @@ interface Event {
 export class World {
   #nowMs = 0;
   #order = 0;
+  #hash = 0x811c9dc5;
+  /** Events since time went on. */
+  #eventsNow = 0;
   /** Ascending by time, then by order. */
   readonly #events: Event[] = [];
 
   get nowMs(): number {
     return this.#nowMs;
+  }
+
+  /** Of all that happened so far, in its order: equal for equal seeds, in every process. */
+  get traceHash(): string {
+    return this.#hash.toString(16).padStart(8, '0');
+  }
+
+  note(value: number): void {
+    this.#hash = Math.imul(this.#hash ^ value, 0x01000193) >>> 0;
   }
 
   schedule(delayMs: number, callback: () => void, life?: Life): void {
@@ -67,18 +82,22 @@ export class World {
 
   /** The promise's value, with the world going on meanwhile. */
   async answer<Value>(what: string, promise: Promise<Value>, limitMs = 60_000): Promise<Value> {
-    let settled: { readonly value: Value } | undefined;
-    void promise.then(value => {
-      settled = { value };
-    });
+    let isSettled = false;
+    const settle = (): void => {
+      isSettled = true;
+    };
+    promise.then(settle, settle);
     await new Promise<void>(resolve => setImmediate(resolve));
-    await this.until(what, () => settled !== undefined, limitMs);
-    return settled!.value;
+    await this.until(what, () => isSettled, limitMs);
+    return promise;
   }
 
   async #step(): Promise<void> {
     const { atMs, life, callback } = this.#events.shift()!;
+    this.#eventsNow = atMs > this.#nowMs ? 0 : this.#eventsNow + 1;
+    if (this.#eventsNow > EVENTS_AT_ONCE_MAX) throw new Error(`time stands still at ${atMs}: ${callback}`);
     this.#nowMs = atMs;
+    this.note(atMs * 1_000);
     if (life?.isOver) return;
     if (life?.isPaused) {
       life.held.push(callback);
@@ -94,6 +113,8 @@ export class WorldClock implements Clock {
   readonly #world: World;
   readonly #life: Life;
   readonly #aheadMs: number;
+  /** How far the wall clock is from the world's time; somebody sets it now and then. */
+  wallAheadMs = 0;
 
   constructor(world: World, life: Life, aheadMs: number) {
     this.#world = world;
@@ -106,7 +127,7 @@ export class WorldClock implements Clock {
   }
 
   wallMs(): number {
-    return 1_700_000_000_000 + this.#world.nowMs;
+    return 1_700_000_000_000 + this.#world.nowMs + this.wallAheadMs;
   }
 
   after(delayMs: number, callback: () => void): () => void {

@@ -81,6 +81,9 @@ export type FormationStep =
   /** Members of an existing cluster do not know this directory. */
   | { readonly do: 'refused'; readonly reason: string };
 
+export const strangerTo = (nodeName: string, clusterId: string): string =>
+  `node ${nodeName} belongs to cluster ${clusterId}, which does not know this data directory`;
+
 /**
  * What an empty node does with what it has heard so far. It forms a cluster only when every configured member has answered
  * and is empty; if one is not, it follows that cluster, in which it must have been counted.
@@ -98,8 +101,7 @@ export function nextFormationStep(
       ({ name, directoryId }) => name === self.name && directoryId === self.directoryId,
     );
     if (formation !== undefined && known !== undefined) return { do: 'follow', formation };
-    const reason = `node ${peer.nodeName} belongs to cluster ${peer.clusterId}, which does not know this data directory`;
-    return { do: 'refused', reason };
+    return { do: 'refused', reason: strangerTo(peer.nodeName, peer.clusterId) };
   }
   const missing = configured.filter(name => name !== self.name && !heard.some(peer => peer.nodeName === name));
   if (missing.length > 0) return { do: 'wait', missing };

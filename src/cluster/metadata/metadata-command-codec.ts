@@ -2,6 +2,7 @@ import { readTable, writeTable } from '../../broker/field-table-codec.ts';
 import { assert, unreachable } from '../../lib/assert.ts';
 import { ByteReader, ByteWriter } from '../../lib/bytes.ts';
 import { groupId, incarnation, nodeId, queueId } from '../../lib/ids.ts';
+import { readAccessCommand, writeAccessCommand } from './access-codec.ts';
 import type { MetadataCommand, MetadataRequest, RequestId } from './metadata-commands.ts';
 import { exchangeFlags, readExchangeFlags, readOwner, writeOwner } from './record-codec.ts';
 import { readShard, writeShard } from './shard-map.ts';
@@ -26,7 +27,7 @@ const Kind = {
   join: 4,
   'update-address': 5,
   'set-shard-replicas': 6,
-  'declare-vhost': 7,
+  'change-access': 7,
   'declare-exchange': 8,
   'delete-exchange': 9,
   'declare-queue': 10,
@@ -34,11 +35,24 @@ const Kind = {
   unbind: 12,
   'remove-queue': 13,
   'connection-closed': 14,
+  // 15 and 16: see ExchangeKind.
 } as const satisfies Record<MetadataCommand['kind'], number>;
 
+/** The same commands for a binding that leads to an exchange. */
+const ExchangeKind = { bind: 15, unbind: 16 } as const;
+
 const KIND_NAMES = new Map(
-  Object.entries(Kind).map(([name, kind]) => [kind as number, name as MetadataCommand['kind']]),
+  [...Object.entries(Kind), ...Object.entries(ExchangeKind)].map(([name, kind]) => [
+    kind as number,
+    name as MetadataCommand['kind'],
+  ]),
 );
+
+function kindOf(command: MetadataCommand): number {
+  const leadsToExchange =
+    (command.kind === 'bind' || command.kind === 'unbind') && command.destination.kind === 'exchange';
+  return leadsToExchange ? ExchangeKind[command.kind] : Kind[command.kind];
+}
 
 const QueueFlag = { durable: 1, exclusive: 2, autoDelete: 4, serverNamed: 8 } as const;
 
@@ -53,7 +67,7 @@ export function encodeRequest(request: MetadataRequest): Uint8Array {
     out.u48(request.id.number);
     out.u48(request.id.seenThrough);
   }
-  out.u8(Kind[request.command.kind]);
+  out.u8(kindOf(request.command));
   writeFields(out, request.command);
   out.patchU32(0, out.length - 4);
   return out.finish();
@@ -82,13 +96,14 @@ function readRequest(reader: ByteReader): MetadataRequest {
   const kind = reader.u8();
   const name = KIND_NAMES.get(kind);
   assert(name !== undefined, () => `metadata command of unknown kind ${kind}`);
-  return { id, command: readFields(reader, name) };
+  const leadsToExchange = kind === ExchangeKind.bind || kind === ExchangeKind.unbind;
+  return { id, command: readFields(reader, name, leadsToExchange) };
 }
 
 function writeFields(out: ByteWriter, command: MetadataCommand): void {
   switch (command.kind) {
-    case 'declare-vhost':
-      out.string(command.vhost);
+    case 'change-access':
+      writeAccessCommand(out, command.change);
       break;
     case 'declare-exchange':
       out.string(command.vhost);
@@ -118,8 +133,8 @@ function writeFields(out: ByteWriter, command: MetadataCommand): void {
     case 'bind':
     case 'unbind':
       out.string(command.vhost);
-      out.string(command.exchange);
-      out.string(command.queue);
+      out.string(command.source);
+      out.string(command.destination.name);
       out.string(command.routingKey);
       writeTable(out, command.arguments);
       writeOwner(out, command.owner);
@@ -182,10 +197,10 @@ function writeClusterFields(out: ByteWriter, command: ClusterCommand): void {
   }
 }
 
-function readFields(reader: ByteReader, kind: MetadataCommand['kind']): MetadataCommand {
+function readFields(reader: ByteReader, kind: MetadataCommand['kind'], leadsToExchange: boolean): MetadataCommand {
   switch (kind) {
-    case 'declare-vhost':
-      return { kind, vhost: reader.string() };
+    case 'change-access':
+      return { kind, change: readAccessCommand(reader) };
     case 'declare-exchange': {
       const [vhost, name, type] = [reader.string(), reader.string(), reader.string()];
       return { kind, vhost, name, type, ...readExchangeFlags(reader.u8()), arguments: readTable(reader) };
@@ -213,8 +228,8 @@ function readFields(reader: ByteReader, kind: MetadataCommand['kind']): Metadata
       return {
         kind,
         vhost: reader.string(),
-        exchange: reader.string(),
-        queue: reader.string(),
+        source: reader.string(),
+        destination: { kind: leadsToExchange ? 'exchange' : 'queue', name: reader.string() },
         routingKey: reader.string(),
         arguments: readTable(reader),
         owner: readOwner(reader),

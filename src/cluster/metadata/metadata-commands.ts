@@ -1,3 +1,4 @@
+import { type AccessCommand, checkAccessCommand } from '../../broker/access/access-commands.ts';
 import type { BrokerError } from '../../broker/broker-error.ts';
 import type { BindRequest, DeclareExchange, DeclareQueue } from '../../broker/declarations.ts';
 import { checkTable } from '../../broker/field-table-codec.ts';
@@ -61,9 +62,10 @@ export interface SetShardReplicas extends ShardRecord {
   readonly kind: 'set-shard-replicas';
 }
 
-export interface DeclareVhost {
-  readonly kind: 'declare-vhost';
-  readonly vhost: string;
+/** Users, vhosts, permissions and limits. */
+export interface ChangeAccess {
+  readonly kind: 'change-access';
+  readonly change: AccessCommand;
 }
 
 export interface DeclareExchangeCommand extends DeclareExchange {
@@ -105,7 +107,7 @@ export type MetadataCommand =
   | Join
   | UpdateAddress
   | SetShardReplicas
-  | DeclareVhost
+  | ChangeAccess
   | DeclareExchangeCommand
   | DeleteExchange
   | DeclareQueueCommand
@@ -121,7 +123,7 @@ export const expireIncarnation = (fields: NodeStart): ExpireIncarnation => ({ ki
 export const join = (fields: Participant): Join => ({ kind: 'join', ...fields });
 export const updateAddress = (fields: Fields<UpdateAddress>): UpdateAddress => ({ kind: 'update-address', ...fields });
 export const setShardReplicas = (fields: ShardRecord): SetShardReplicas => ({ kind: 'set-shard-replicas', ...fields });
-export const declareVhost = (vhost: string): DeclareVhost => ({ kind: 'declare-vhost', vhost });
+export const changeAccess = (change: AccessCommand): ChangeAccess => ({ kind: 'change-access', change });
 export const declareExchange = (fields: DeclareExchange): DeclareExchangeCommand => ({
   kind: 'declare-exchange',
   ...fields,
@@ -145,8 +147,8 @@ export const connectionClosed = (owner: ConnectionOwner): ConnectionClosed => ({
  */
 export function checkCommand(command: MetadataCommand): BrokerError | undefined {
   switch (command.kind) {
-    case 'declare-vhost':
-      return checkNameLength('vhost name', command.vhost);
+    case 'change-access':
+      return checkAccessCommand(command.change);
     case 'declare-exchange':
       return (
         checkNameLength('exchange name', command.name) ??
@@ -160,8 +162,8 @@ export function checkCommand(command: MetadataCommand): BrokerError | undefined 
     case 'bind':
     case 'unbind':
       return (
-        checkNameLength('exchange name', command.exchange) ??
-        checkNameLength('queue name', command.queue) ??
+        checkNameLength('exchange name', command.source) ??
+        checkNameLength(`${command.destination.kind} name`, command.destination.name) ??
         checkNameLength('routing key', command.routingKey) ??
         checkTable(command.arguments)
       );

@@ -64,6 +64,7 @@ export class MetadataLeader {
       return incarnation === undefined ? [] : [{ node: member.id, incarnation }];
     });
     this.#leases.reset(running, appliedIndex, this.#deps.monotonicMs());
+    this.#endQueues();
   }
 
   stop(): void {
@@ -117,6 +118,7 @@ export class MetadataLeader {
     for (const { id: request, reply } of effects.answers) {
       if (request !== undefined) this.#waiting.push({ index: id.index, id: request, reply });
     }
+    this.#endQueues();
     this.#answer();
   }
 
@@ -138,6 +140,13 @@ export class MetadataLeader {
     }
     this.#answer();
     this.#beginRound();
+  }
+
+  /** A step for each start that is over and has queues left. */
+  #endQueues(): void {
+    for (const start of this.#deps.machine.startsToEnd()) {
+      this.#deps.propose(encodeRequest({ id: undefined, command: expireIncarnation(start) }));
+    }
   }
 
   #beginRound(): void {

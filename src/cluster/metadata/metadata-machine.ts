@@ -1,6 +1,9 @@
+import type { AccessCommand } from '../../broker/access/access-commands.ts';
+import { AccessControl, type AccessView } from '../../broker/access/access-control.ts';
+import { INITIAL_ACCESS } from '../../broker/access/initial-access.ts';
 import type { Result } from '../../broker/broker.ts';
 import type { BrokerError } from '../../broker/broker-error.ts';
-import { DEFAULT_VHOST } from '../../broker/names.ts';
+import { DEFAULT_VHOST, withoutLineBreaks } from '../../broker/names.ts';
 import { Topology, type TopologyView } from '../../broker/topology.ts';
 import type { NodeStart, QueueHome, TopologyChange } from '../../broker/topology-records.ts';
 import { assert, unreachable } from '../../lib/assert.ts';
@@ -25,6 +28,10 @@ import type { FencedStarts, MetadataAnswer, MetadataEffects, MetadataReply } fro
 import { chooseShard } from './placement.ts';
 import { RequestSessions } from './request-sessions.ts';
 import { ShardMap, type ShardMapView } from './shard-map.ts';
+import { continueVhostRemoval } from './vhost-removal.ts';
+
+/** Queues that one request ends because their node is gone: the leader has the rest ended by further ones (R10, R21). */
+const QUEUES_ENDED_PER_STEP = 400;
 
 const DONE: MetadataReply = { kind: 'done' };
 const FENCED: MetadataReply = { kind: 'fenced' };
@@ -46,15 +53,18 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
   #fenced: FencedStarts[] = [];
   #membersChanged = false;
   #shardsChanged = false;
+  #accessChanged = false;
 
   /** Empty, or as it was at a checkpoint or snapshot. */
   constructor(restored?: RestoredMetadata) {
     const topology = new Topology({ beforeChange: change => this.#beforeTopologyChange(change) });
+    const access = new AccessControl({ beforeAccessChange: bucket => this.#beforeAccessChange(bucket) });
     this.#state = {
       clusterId: '',
       members: new MemberList(),
       shards: new ShardMap(),
       topology,
+      access,
       sessions: new RequestSessions(),
     };
     this.#pages = new MetadataPages(this.#state);
@@ -70,14 +80,16 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
    * entries had done it, as far as somebody must act: queues that are gone, and incarnations that were fenced.
    */
   replace(restored: RestoredMetadata): MetadataEffects {
-    const { topology, members } = this.#state;
+    const { topology, access, members } = this.#state;
     const queues = topology.queues();
     topology.clear();
+    access.clear();
     this.#state = {
       clusterId: '',
       members: new MemberList(),
       shards: new ShardMap(),
       topology,
+      access,
       sessions: new RequestSessions(),
     };
     this.#pages = new MetadataPages(this.#state);
@@ -94,6 +106,7 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
       fenced,
       membersChanged: true,
       shardsChanged: true,
+      accessChanged: true,
     };
   }
 
@@ -118,6 +131,10 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
     return this.#state.topology;
   }
 
+  get access(): AccessView {
+    return this.#state.access;
+  }
+
   queuesInShard(group: GroupId): number {
     return this.#queuesInShard.get(group) ?? 0;
   }
@@ -125,6 +142,15 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
   /** Shard leaders fence these incarnations of the node; 0 if none (R24). */
   fencedThrough(node: NodeId): number {
     return this.#state.members.fencedThrough(node);
+  }
+
+  /** Fenced starts of nodes whose queues are still named: to be expired again until there are none. Ascending. */
+  startsToEnd(): NodeStart[] {
+    const { members, topology } = this.#state;
+    return topology
+      .queueHosts()
+      .filter(start => start.incarnation <= members.fencedThrough(start.node))
+      .sort((a, b) => a.node - b.node || a.incarnation - b.incarnation);
   }
 
   cut(scope: CheckpointScope, at: EntryId): CheckpointCut {
@@ -138,6 +164,7 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
     this.#fenced = [];
     this.#membersChanged = false;
     this.#shardsChanged = false;
+    this.#accessChanged = false;
     const answers: MetadataAnswer[] = decodePayload(payload).map(request => ({
       id: request.id,
       reply: this.#answer(request),
@@ -149,6 +176,7 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
       fenced: this.#fenced,
       membersChanged: this.#membersChanged,
       shardsChanged: this.#shardsChanged,
+      accessChanged: this.#accessChanged,
     };
   }
 
@@ -170,7 +198,11 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
   }
 
   #execute(command: MetadataCommand): MetadataReply {
-    const { topology } = this.#state;
+    const { topology, access } = this.#state;
+    // Whoever asks is on the way out of the vhost.
+    if ('vhost' in command && access.vhost(command.vhost)?.isLeaving) {
+      return refused({ code: 'no-vhost', vhost: command.vhost });
+    }
     switch (command.kind) {
       case 'bootstrap':
         return this.#bootstrap(command);
@@ -178,6 +210,7 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
         return this.#registerStart(command);
       case 'expire-incarnation':
         if (this.#state.members.isCurrent(command)) this.#fence(command.node, command.incarnation);
+        else this.#endQueues(command.node);
         return DONE;
       case 'join':
         return this.#join(command);
@@ -185,8 +218,8 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
         return this.#updateAddress(command);
       case 'set-shard-replicas':
         return this.#setShardReplicas(command);
-      case 'declare-vhost':
-        return replyTo(topology.declareVhost(command.vhost));
+      case 'change-access':
+        return this.#changeAccess(command.change);
       case 'declare-exchange':
         return replyTo(topology.declareExchange(command));
       case 'delete-exchange':
@@ -201,7 +234,7 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
         topology.removeQueue(command.queue);
         return DONE;
       case 'connection-closed':
-        this.#removeVolatileQueues(command, command.connection);
+        for (const queue of topology.queuesOf(command, command.connection)) topology.removeQueue(queue.id);
         return DONE;
       default:
         return unreachable(command);
@@ -219,6 +252,7 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
     for (const member of members) state.members.add(member, member.id);
     for (const shard of shards) state.shards.set(shard);
     state.topology.declareVhost(DEFAULT_VHOST);
+    for (const record of INITIAL_ACCESS) state.access.put(record);
     this.#membersChanged = true;
     this.#shardsChanged = true;
     return DONE;
@@ -286,6 +320,8 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
     const { members, topology, shards } = this.#state;
     // A volatile queue of an incarnation that is gone would never end.
     if (!members.isCurrent(command.owner)) return FENCED;
+    const tooMany = this.#checkQueueLimit(command);
+    if (tooMany !== undefined) return refused(tooMany);
     const result = topology.declareQueue(command, (): Result<QueueHome> => {
       const group = chooseShard(shards.list(), this.#queuesInShard, command.preferredShard);
       if (group !== undefined) return { ok: true, value: { kind: 'shard', group } };
@@ -297,20 +333,51 @@ export class MetadataMachine implements StateMachine<MetadataEffects>, Checkpoin
   /** The incarnation and all before it: what lives with them ends (R4, R24). */
   #fence(node: NodeId, through: Incarnation): void {
     const { members, sessions } = this.#state;
-    const before = members.fencedThrough(node);
     this.#pages.beforeClusterChange('members');
     members.fence(node, through);
-    for (let fenced = before + 1; fenced <= through; fenced++) {
-      this.#removeVolatileQueues({ node, incarnation: incarnation(fenced) });
-    }
+    this.#endQueues(node);
     this.#pages.beforeSessionChange(node);
     sessions.end(node);
     this.#membersChanged = true;
     this.#fenced.push({ node, through });
   }
 
-  #removeVolatileQueues(start: NodeStart, connection?: number): void {
-    for (const queue of this.#state.topology.queuesOf(start, connection)) this.#state.topology.removeQueue(queue.id);
+  #endQueues(node: NodeId): void {
+    const { topology } = this.#state;
+    let left = QUEUES_ENDED_PER_STEP;
+    for (const start of this.startsToEnd()) {
+      if (start.node !== node) continue;
+      for (const queue of topology.queuesOf(start).slice(0, left)) {
+        topology.removeQueue(queue.id);
+        left--;
+      }
+    }
+  }
+
+  #changeAccess(change: AccessCommand): MetadataReply {
+    const { access, topology } = this.#state;
+    if (change.kind === 'continue-vhost-removal') {
+      continueVhostRemoval(change.vhost, access, topology);
+      return DONE;
+    }
+    const result = access.apply(change);
+    if (result.ok && change.kind === 'put-vhost') topology.declareVhost(change.vhost);
+    return replyTo(result);
+  }
+
+  /** Of queues that are new; in RabbitMQ's words. */
+  #checkQueueLimit({ vhost, name }: DeclareQueueCommand): BrokerError | undefined {
+    const { access, topology } = this.#state;
+    const queuesMax = access.vhost(vhost)?.limits.queuesMax;
+    if (queuesMax === undefined || topology.queueCountIn(vhost) < queuesMax) return undefined;
+    if (topology.queue(vhost, withoutLineBreaks(name)) !== undefined) return undefined;
+    const text = `cannot declare queue '${name}': queue limit in vhost '${vhost}' (${queuesMax}) is reached`;
+    return { code: 'invalid', text };
+  }
+
+  #beforeAccessChange(bucket: number): void {
+    this.#pages.beforeAccessChange(bucket);
+    this.#accessChanged = true;
   }
 
   #beforeTopologyChange(change: TopologyChange): void {

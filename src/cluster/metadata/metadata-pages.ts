@@ -1,3 +1,4 @@
+import type { AccessControl } from '../../broker/access/access-control.ts';
 import type { Topology } from '../../broker/topology.ts';
 import type { BindingRecord, ExchangeRecord, QueueRecord, TopologyChange } from '../../broker/topology-records.ts';
 import { assert } from '../../lib/assert.ts';
@@ -6,6 +7,7 @@ import { type NodeId, nodeId, queueId } from '../../lib/ids.ts';
 import { PageTracker, StatePage } from '../../queue/checkpoint-pages.ts';
 import type { CheckpointCut, CheckpointScope, Page, PageKey } from '../../raft/checkpoint.ts';
 import type { EntryId } from '../../raft/messages.ts';
+import { readAccessRecord, writeAccessRecord } from './access-codec.ts';
 import type { MemberList } from './member-list.ts';
 import { readBinding, readExchange, readQueue, writeBinding, writeExchange, writeQueue } from './record-codec.ts';
 import type { RequestSessions } from './request-sessions.ts';
@@ -22,6 +24,8 @@ export const MetadataPageKind = {
   bindings: 7,
   /** What one node asked for; the page's number is the node's id. */
   session: 8,
+  /** Users, vhosts and permissions whose keys fall into one group; the page's number is the group's. */
+  access: 9,
 } as const;
 type Kind = (typeof MetadataPageKind)[keyof typeof MetadataPageKind];
 
@@ -36,6 +40,7 @@ export interface MetadataState {
   readonly members: MemberList;
   readonly shards: ShardMap;
   readonly topology: Topology;
+  readonly access: AccessControl;
   readonly sessions: RequestSessions;
 }
 
@@ -71,6 +76,7 @@ export class MetadataPages {
   readonly #tracker = new PageTracker();
   readonly #single: ReadonlyMap<Kind, StatePage>;
   readonly #sessions = new Map<NodeId, StatePage>();
+  readonly #access = new Map<number, StatePage>();
   readonly #records: Readonly<Record<RecordKind, Map<number, RecordPage>>> = {
     exchanges: new Map(),
     queues: new Map(),
@@ -109,9 +115,14 @@ export class MetadataPages {
     this.#tracker.touch(this.#sessionPage(node));
   }
 
+  beforeAccessChange(bucket: number): void {
+    this.#tracker.touch(this.#accessPage(bucket));
+  }
+
   beforeTopologyChange(change: TopologyChange): void {
     switch (change.kind) {
       case 'vhost-declared':
+      case 'vhost-removed':
         this.#tracker.touch(this.#single.get(MetadataPageKind.vhosts)!);
         break;
       case 'exchange-declared':
@@ -150,6 +161,7 @@ export class MetadataPages {
       if (key.kind === MetadataPageKind.exchanges) this.#readRecords(key, reader, records.exchanges, readExchange);
       else if (key.kind === MetadataPageKind.queues) this.#readRecords(key, reader, records.queues, readQueue);
       else if (key.kind === MetadataPageKind.bindings) this.#readRecords(key, reader, records.bindings, readBinding);
+      else if (key.kind === MetadataPageKind.access) this.#readAccess(key, reader);
       else if (key.kind === MetadataPageKind.session) sessions.restore(this.#restoredSession(key), reader);
       else readers.set(key.kind, reader);
     }
@@ -186,6 +198,7 @@ export class MetadataPages {
   *#all(): Iterable<StatePage> {
     yield* this.#single.values();
     yield* this.#sessions.values();
+    yield* this.#access.values();
     for (const pages of Object.values(this.#records)) for (const { page } of pages.values()) yield page;
   }
 
@@ -241,6 +254,22 @@ export class MetadataPages {
     const node = nodeId(key.number);
     this.#tracker.restored(this.#sessionPage(node));
     return node;
+  }
+
+  #readAccess(key: PageKey, reader: ByteReader): void {
+    this.#tracker.restored(this.#accessPage(key.number));
+    while (reader.remaining > 0) this.#state.access.restore(readAccessRecord(reader));
+  }
+
+  #accessPage(bucket: number): StatePage {
+    let page = this.#access.get(bucket);
+    if (page === undefined) {
+      page = new EncodedPage(MetadataPageKind.access, bucket, out => {
+        for (const record of this.#state.access.inBucket(bucket)) writeAccessRecord(out, record);
+      });
+      this.#access.set(bucket, page);
+    }
+    return page;
   }
 
   #sessionPage(node: NodeId): StatePage {

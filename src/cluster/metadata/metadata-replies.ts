@@ -34,6 +34,8 @@ export interface MetadataEffects {
   readonly fenced: readonly FencedStarts[];
   readonly membersChanged: boolean;
   readonly shardsChanged: boolean;
+  /** Users, vhosts, permissions or limits. */
+  readonly accessChanged: boolean;
 }
 
 export interface FencedStarts {

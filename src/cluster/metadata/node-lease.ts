@@ -7,6 +7,9 @@ export interface NodeLeaseOptions {
   readonly marginMs: number;
 }
 
+/** Clocks of two machines run apart by less than this share. */
+const CLOCK_DRIFT_MAX = 0.01;
+
 /**
  * This node's own view of its leases. They count from when a renewal was sent, so they end here before they end at
  * group 0's leader.
@@ -30,7 +33,10 @@ export class NodeLease {
     }
     this.#nodeUntilMs = Math.max(this.#nodeUntilMs, sentMs + this.#options.nodeLeaseMs);
     if (grant === 'granted')
-      this.#routingUntilMs = Math.max(this.#routingUntilMs, sentMs + this.#options.routingLeaseMs);
+      this.#routingUntilMs = Math.max(
+        this.#routingUntilMs,
+        sentMs + this.#options.routingLeaseMs * (1 - CLOCK_DRIFT_MAX),
+      );
   }
 
   /** May route publishes by what this node knows of the topology (R2). */

@@ -1,16 +1,22 @@
 import { readTable, writeTable } from '../../broker/field-table-codec.ts';
-import type {
-  BindingRecord,
-  ConnectionOwner,
-  ExchangeRecord,
-  QueueHome,
-  QueueRecord,
+import {
+  type BindingRecord,
+  type ConnectionOwner,
+  destinationExchange,
+  type ExchangeRecord,
+  exchangeDestination,
+  type QueueHome,
+  type QueueRecord,
+  queueDestination,
 } from '../../broker/topology-records.ts';
 import type { ByteReader, ByteWriter } from '../../lib/bytes.ts';
 import { groupId, incarnation, nodeId, queueId } from '../../lib/ids.ts';
 
 /** Records of group 0 in bytes: in pages, replies and commands. Bits and orders are for ever. */
 const Flag = { durable: 1, autoDelete: 2, internal: 4, exclusive: 8, volatile: 16 } as const;
+
+/** Of a binding's destination: the rest is an exchange's id. Queue ids do not come so far. */
+const EXCHANGE_BIT = 2 ** 47;
 
 export function writeQueue(out: ByteWriter, queue: QueueRecord): void {
   const { home, exclusiveOwner } = queue;
@@ -84,20 +90,19 @@ export const readExchangeFlags = (flags: number): ExchangeFlags => ({
 
 export function writeBinding(out: ByteWriter, binding: BindingRecord): void {
   out.u48(binding.id);
-  out.u48(binding.exchange);
-  out.u48(binding.queue);
+  const exchange = destinationExchange(binding.destination);
+  out.u48(binding.source);
+  out.u48(exchange === undefined ? binding.destination : EXCHANGE_BIT + exchange);
   out.string(binding.routingKey);
   writeTable(out, binding.arguments);
 }
 
 export function readBinding(reader: ByteReader): BindingRecord {
-  return {
-    id: reader.u48(),
-    exchange: reader.u48(),
-    queue: queueId(reader.u48()),
-    routingKey: reader.string(),
-    arguments: readTable(reader),
-  };
+  const id = reader.u48();
+  const source = reader.u48();
+  const end = reader.u48();
+  const destination = end >= EXCHANGE_BIT ? exchangeDestination(end - EXCHANGE_BIT) : queueDestination(queueId(end));
+  return { id, source, destination, routingKey: reader.string(), arguments: readTable(reader) };
 }
 
 export function writeOwner(out: ByteWriter, owner: ConnectionOwner): void {

@@ -1,4 +1,5 @@
 import type { LogIndex } from '../../lib/ids.ts';
+import { reached } from '../../lib/reached.ts';
 import type { BodyPart } from '../../queue/effects.ts';
 
 export interface BodySources {
@@ -8,6 +9,8 @@ export interface BodySources {
   readonly fromJournal: (entry: LogIndex, done: (payload: Uint8Array | undefined) => void) => void;
   /** Reads one message that was moved out of a cleaned segment. */
   readonly fromStragglers: (part: BodyPart, done: (bytes: Uint8Array | undefined) => void) => void;
+  /** The body of a message that is alive is nowhere. */
+  readonly lost: (part: BodyPart) => void;
 }
 
 interface Waiting {
@@ -70,6 +73,11 @@ export class BodyReader {
     else this.#loadEntry(part, key);
   }
 
+  /** What `load` did not find belongs to a message that is alive: this replica has lost it (R16). */
+  lost(part: BodyPart): void {
+    this.#sources.lost(part);
+  }
+
   #loadEntry(part: BodyPart, key: string | LogIndex): void {
     this.#sources.fromJournal(part.entry, payload => {
       if (payload !== undefined) {
@@ -77,6 +85,7 @@ export class BodyReader {
         return;
       }
       if (this.#cleaned.size >= CLEANED_MAX) this.#cleaned.clear();
+      reached('leader.body-among-stragglers');
       this.#cleaned.add(part.entry);
       const waiting = this.#loading.get(key)!;
       this.#loading.delete(key);

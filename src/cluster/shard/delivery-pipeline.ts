@@ -1,6 +1,6 @@
-import { assert } from '../../lib/assert.ts';
 import type { ConsumerId } from '../../lib/ids.ts';
-import type { BodyReference, DeliveryList, SessionAnswer } from '../../queue/effects.ts';
+import { reached } from '../../lib/reached.ts';
+import type { BodyPart, BodyReference, DeliveryList, SessionAnswer } from '../../queue/effects.ts';
 import type { BodyReader } from './body-reader.ts';
 import type { ShardLink } from './shard-link.ts';
 
@@ -51,7 +51,7 @@ export class DeliveryPipeline {
   /** Delivery `i` of the list. */
   deliver(list: DeliveryList, i: number, mayLeap: boolean): void {
     const { consumer } = list.consumers[i]!;
-    if (this.#head === this.#items.length && !list.large.has(i)) {
+    if (this.#head === this.#items.length && !list.large.has(i) && !this.#link.isCongested) {
       const content = this.#bodies.find(list.entries[i]!, list.positions[i]!, list.lengths[i]!);
       if (content !== undefined) {
         this.#link.deliver(consumer, list.numbers[i]!, list.deliveryCounts[i]!, mayLeap, content, []);
@@ -59,6 +59,11 @@ export class DeliveryPipeline {
       }
     }
     this.#enqueue(consumer, list.numbers[i]!, list.deliveryCounts[i]!, mayLeap, list.bodyAt(i));
+  }
+
+  /** The network may take more than at the last attempt. */
+  review(): void {
+    this.#pump();
   }
 
   answer(answer: SessionAnswer): void {
@@ -72,6 +77,7 @@ export class DeliveryPipeline {
       this.#link.answered(answer.throughSequence, answer.outcomes);
       return;
     }
+    reached('leader.answer-waits');
     this.#answersWaiting++;
     this.#items.push({ kind: 'answer', answer });
   }
@@ -101,7 +107,7 @@ export class DeliveryPipeline {
     }
   }
 
-  /** False: its body is being read. */
+  /** False: its body is being read, or the network has enough to do. */
   #send(item: Item): boolean {
     if (item.kind === 'cancelled') {
       this.#link.consumerCancelled(item.consumer);
@@ -112,13 +118,18 @@ export class DeliveryPipeline {
       this.#link.answered(item.answer.throughSequence, item.answer.outcomes);
       return true;
     }
+    if (this.#link.isCongested) {
+      reached('leader.delivery-waits-for-network');
+      return false;
+    }
     const { pieces, body } = item;
     const parts = body.parts ?? [body];
     while (pieces.length < parts.length) {
       const part = parts[pieces.length]!;
       const piece = this.#bodies.find(part.entry, part.position, part.length);
       if (piece === undefined) {
-        this.#bodies.load(part, isThere => (isThere ? this.#pump() : this.#withdraw(item)));
+        this.#bodies.load(part, isThere => (isThere ? this.#pump() : this.#withdraw(item, part)));
+        reached('leader.delivery-waits-for-body');
         this.#readAhead();
         return false;
       }
@@ -128,14 +139,13 @@ export class DeliveryPipeline {
     return true;
   }
 
-  /** Settled while its body was to be read, by way of another consumer: what the machine holds must have a body. */
-  #withdraw(item: Extract<Item, { kind: 'delivery' }>): void {
+  /** Settled while its body was to be read, by way of another consumer. What the machine holds must have a body. */
+  #withdraw(item: Extract<Item, { kind: 'delivery' }>, part: BodyPart): void {
     if (this.#isClosed || this.#items[this.#head] !== item) return;
-    const { entry, position } = item.body;
-    assert(
-      !this.#isHeld(item.consumer, item.number),
-      () => `message ${entry}/${position} is alive, but its body is nowhere`,
-    );
+    if (this.#isHeld(item.consumer, item.number)) {
+      this.#bodies.lost(part);
+      return;
+    }
     this.#head++;
     this.#pump();
   }

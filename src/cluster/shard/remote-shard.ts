@@ -48,17 +48,24 @@ export class RemoteShardLink implements ShardLink, TurnTask {
   readonly #link: PeerLink;
   readonly #group: GroupId;
   readonly #frameBytesMax: number;
+  readonly #queuedBytesMax: number;
   readonly #deliveries = new ByteWriter(4096);
   readonly #wantsFlush: (link: RemoteShardLink) => void;
 
   constructor(
-    options: { readonly group: GroupId; readonly frameBytesMax: number },
+    options: { readonly group: GroupId; readonly frameBytesMax: number; readonly queuedBytesMax: number },
     deps: { readonly link: PeerLink; readonly wantsFlush: (link: RemoteShardLink) => void },
   ) {
     this.#link = deps.link;
     this.#group = options.group;
     this.#frameBytesMax = options.frameBytesMax;
+    this.#queuedBytesMax = options.queuedBytesMax;
     this.#wantsFlush = deps.wantsFlush;
+  }
+
+  /** Deliveries stay with the leader as references instead of as bytes in the lane's queue. */
+  get isCongested(): boolean {
+    return this.#link.queuedBytes('clients') > this.#queuedBytesMax;
   }
 
   deliver(

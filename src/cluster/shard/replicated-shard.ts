@@ -9,6 +9,7 @@ import type { GroupJournal } from '../group/group-journal.ts';
 import type { ProposalBuffer } from '../group/proposal-buffer.ts';
 import { BodyReader, type BodySources } from './body-reader.ts';
 import { ShardLeader } from './shard-leader.ts';
+import type { ShardTime } from './shard-time.ts';
 
 export interface ReplicatedShardOptions {
   readonly group: GroupId;
@@ -19,6 +20,8 @@ export interface ReplicatedShardDependencies {
   readonly machine: ShardMachine;
   readonly journal: GroupJournal;
   readonly proposals: ProposalBuffer;
+  readonly time: ShardTime;
+  readonly monotonicMs: () => number;
   readonly bodies: BodySources;
   readonly wake: () => void;
   readonly fenced: () => readonly { readonly node: NodeId; readonly through: number }[];
@@ -62,7 +65,8 @@ export class ReplicatedShard implements GroupListener<ShardEffects> {
   }
 
   applied(id: EntryId, effects: ShardEffects, leading: boolean): void {
-    const { journal, diverged } = this.#deps;
+    const { journal, diverged, time, machine, monotonicMs } = this.#deps;
+    if (!this.driver.isServing) time.follow(machine.timeMs, monotonicMs());
     const { bodiesAdded, bodiesReleased, divergence } = effects;
     if (divergence !== undefined) {
       assert(diverged !== undefined, () => `shard ${this.group} differs from its leader at entry ${divergence.index}`);

@@ -1,6 +1,7 @@
 import type { ConsumerReceiver, Decision, HomeStream, OnOutcome, PublishOrigin } from '../../broker/gateway.ts';
 import type { ByteWriter } from '../../lib/bytes.ts';
 import type { ConsumerId, Incarnation, QueueId } from '../../lib/ids.ts';
+import { reached } from '../../lib/reached.ts';
 import {
   type Credit,
   type QueueConfig,
@@ -31,6 +32,8 @@ interface Consumer {
 export interface ShardClientOptions extends ShardOutboxOptions {
   /** An attach that is not answered is repeated after this. */
   readonly attachTimeoutMs: number;
+  /** A stream that falls silent tells the shard after this what it has seen. */
+  readonly reportAfterMs: number;
 }
 
 export interface ShardClientDependencies {
@@ -39,6 +42,8 @@ export interface ShardClientDependencies {
   readonly leader: () => ShardLeaderPort | undefined;
   readonly wake: () => void;
   readonly monotonicMs: () => number;
+  /** Whether this node's lease holds at this very moment: what it delivers later may be somebody else's by then (R24). */
+  readonly mayServe: () => boolean;
   /** The shard refuses this node's incarnation: the node must not go on serving clients (R24). */
   readonly fenced: () => void;
 }
@@ -59,6 +64,8 @@ export class ShardClient implements ShardLink, HomeStream {
   /** Not before this time. */
   #nextAttachMs = Number.NEGATIVE_INFINITY;
   #attachTimeoutMs: number;
+  /** When the news are due of a stream that has nothing else to say. */
+  #reportMs: number | undefined;
   /** Nobody will answer any more: what is asked from now on has this outcome. */
   #ended: Decision | undefined;
 
@@ -68,6 +75,9 @@ export class ShardClient implements ShardLink, HomeStream {
     this.#attachTimeoutMs = options.attachTimeoutMs;
     this.outbox = new ShardOutbox(options, { topologyIndex: deps.topologyIndex, wake: deps.wake });
   }
+
+  /** What a consumer here may be given is bounded by its credit. */
+  readonly isCongested = false;
 
   /** The leader whose words count at the moment. */
   get leader(): ShardLeaderPort | undefined {
@@ -80,7 +90,7 @@ export class ShardClient implements ShardLink, HomeStream {
 
   /** Waits for something that may come about without anybody telling: look again with the next tick. */
   get isWaiting(): boolean {
-    return this.#state !== 'attached' || this.outbox.hasUnsent;
+    return this.#state !== 'attached' || this.outbox.hasUnsent || this.outbox.hasNews;
   }
 
   get isFull(): boolean {
@@ -93,6 +103,7 @@ export class ShardClient implements ShardLink, HomeStream {
 
   publish(queues: readonly QueueId[], message: MessageFields, origin: PublishOrigin | undefined, number: number): void {
     if (this.#ended === undefined) this.outbox.publish(queues, message, origin, number);
+    else origin?.published(number, number, this.#ended);
   }
 
   introduce(queue: QueueId, config: QueueConfig): void {
@@ -155,26 +166,46 @@ export class ShardClient implements ShardLink, HomeStream {
     const leader = this.#deps.leader();
     if (leader !== this.#leader) {
       this.#leader = leader;
-      this.#state = 'detached';
+      this.#loseAttachment();
       this.#nextAttachMs = Number.NEGATIVE_INFINITY;
       this.#attachTimeoutMs = this.#options.attachTimeoutMs;
     }
-    if (leader === undefined || (this.outbox.isIdle && this.#consumers.size === 0)) return;
+    if (leader === undefined || !this.#hasBusiness) return;
     if (this.#state !== 'attached' && this.#deps.monotonicMs() >= this.#nextAttachMs) this.#sendAttach(leader);
-    if (this.#state === 'attached') this.outbox.flush(batch => leader.batch(batch));
+    if (this.#state !== 'attached') return;
+    this.outbox.flush(batch => leader.batch(batch));
+    this.#report(leader);
+  }
+
+  get #hasBusiness(): boolean {
+    return !this.outbox.isIdle || this.#consumers.size > 0 || this.outbox.hasNews;
+  }
+
+  /** At most once per `reportAfterMs`, and only after something happened. */
+  #report(leader: ShardLeaderPort): void {
+    if (!this.outbox.hasNews) {
+      this.#reportMs = undefined;
+      return;
+    }
+    const nowMs = this.#deps.monotonicMs();
+    this.#reportMs ??= nowMs + this.#options.reportAfterMs;
+    if (nowMs < this.#reportMs) return;
+    this.#reportMs = undefined;
+    if (!leader.batch(this.outbox.report())) this.outbox.forgetReports();
   }
 
   /** The stream to the leader broke, or something did not fit: begin again. */
   detach(): void {
-    this.#state = 'detached';
+    this.#loseAttachment();
     this.#nextAttachMs = Number.NEGATIVE_INFINITY;
     this.#deps.wake();
   }
 
   /** Whom this client takes for the leader is not, or cannot take batches now: it is asked again a little later. */
   turnedAway(): void {
+    reached('client.turned-away');
     if (this.#state === 'attached') this.#nextAttachMs = this.#deps.monotonicMs() + this.#options.attachTimeoutMs;
-    this.#state = 'detached';
+    this.#loseAttachment();
   }
 
   /** The leader, on this node, has let go of this client. */
@@ -183,16 +214,23 @@ export class ShardClient implements ShardLink, HomeStream {
   }
 
   /**
-   * There will be no answers any more: `no-such-queue` if the home ended with its node and its queues with it,
-   * `abandoned` if this node's incarnation ended. All consumers are cancelled.
+   * There will be no answers any more: `home-gone` if the home ended with its node and its queues with it, `abandoned` if
+   * this node's incarnation ended. All consumers are cancelled.
    */
-  abandon(reason: 'no-such-queue' | 'abandoned'): void {
+  abandon(reason: 'home-gone' | 'abandoned'): void {
+    reached('client.abandoned');
     const ended = { kind: reason };
     this.#ended = ended;
     this.outbox.abandon(ended);
     const consumers = [...this.#consumers.values()];
     this.#consumers.clear();
     for (const { receiver } of consumers) receiver.cancelled();
+  }
+
+  /** What was said last may be lost: commands are repeated by themselves, a report has to be made again. */
+  #loseAttachment(): void {
+    this.#state = 'detached';
+    this.outbox.forgetReports();
   }
 
   #sendAttach(leader: ShardLeaderPort): void {
@@ -220,7 +258,10 @@ export class ShardClient implements ShardLink, HomeStream {
     this.outbox.resendAfter(lastSequence);
     for (const consumer of unknown) {
       // One that was never confirmed is on its way there; one that was is gone with its queue.
-      if (this.#consumers.get(consumer)?.isKnown) this.consumerCancelled(consumer);
+      if (this.#consumers.get(consumer)?.isKnown) {
+        reached('client.unknown-consumer-cancelled');
+        this.consumerCancelled(consumer);
+      }
     }
   }
 
@@ -240,8 +281,9 @@ export class ShardClient implements ShardLink, HomeStream {
     more: readonly Uint8Array[],
   ): void {
     const known = this.#state === 'attached' ? this.#consumers.get(consumer) : undefined;
-    if (known === undefined || number <= known.last) return;
+    if (known === undefined || number <= known.last || !this.#deps.mayServe()) return;
     if (number !== known.last + 1 && !mayLeap) {
+      reached('client.delivery-missed');
       this.detach();
       return;
     }
@@ -258,8 +300,10 @@ export class ShardClient implements ShardLink, HomeStream {
 
   refused(refusal: BatchRefusal): void {
     if (refusal.incarnation !== this.#options.incarnation) return;
-    if (refusal.reason === 'fenced') this.#deps.fenced();
-    else if (this.#state === 'attached') this.detach();
+    if (refusal.reason === 'fenced') {
+      reached('client.fenced');
+      this.#deps.fenced();
+    } else if (this.#state === 'attached') this.detach();
   }
 
   #request(write: (out: ByteWriter) => void, onOutcome: OnOutcome | undefined, bytes?: number): void {

@@ -1,5 +1,6 @@
 import { ByteWriter } from '../../lib/bytes.ts';
 import { type ConsumerId, type Incarnation, incarnation, type NodeId, type QueueId } from '../../lib/ids.ts';
+import { reached } from '../../lib/reached.ts';
 import { writeCheck, writeContinue, writeFence, writeNameRemoved } from '../../queue/commands.ts';
 import type { DeliveryList, ShardEffects } from '../../queue/effects.ts';
 import { writeLeaderBatch } from '../../queue/entry-codec.ts';
@@ -69,9 +70,11 @@ export class ShardLeader {
     this.#fencing.clear();
   }
 
-  /** Looks for somebody to fence and for names to be removed, also those for which an earlier attempt failed. */
+  /** Regularly: hands the network what it did not take before, looks for somebody to fence and for names to be removed, also those for which an earlier attempt failed. */
   review(): void {
-    if (this.#isServing) this.#duties();
+    if (!this.#isServing) return;
+    for (const { pipeline } of this.#attached.values()) pipeline.review();
+    this.#duties();
   }
 
   /** A node whose link broke attaches anew when it is back. */
@@ -88,6 +91,7 @@ export class ShardLeader {
     const { machine, bodies } = this.#deps;
     const { node } = request;
     if (!this.#isServing) {
+      reached('leader.attached-too-early');
       this.#early.set(node, { request, link });
       return;
     }
@@ -107,7 +111,10 @@ export class ShardLeader {
     link.attached(request.incarnation, request.attach, lastSequence, unknown);
     for (const list of held) for (let i = 0; i < list.length; i++) pipeline.deliver(list, i, true);
     for (const view of machine.consumersOf(node, request.incarnation)) {
-      if (view.state === 'queue-deleted') pipeline.consumerCancelled(view.consumer);
+      if (view.state === 'queue-deleted') {
+        reached('leader.deletion-told-again');
+        pipeline.consumerCancelled(view.consumer);
+      }
     }
     if (lastSequence <= request.answeredThrough) return;
     const outcomes = machine.outcomesAfter(node, request.incarnation, request.answeredThrough);
@@ -117,6 +124,14 @@ export class ShardLeader {
   /** A batch of an attached node. False: it cannot be taken now. */
   batch(node: NodeId, bytes: Uint8Array): boolean {
     return this.#isServing && this.#attached.has(node) && this.#deps.propose(bytes);
+  }
+
+  /** The node sent what no node sends: its incarnation is to end, because it would send the same again and again. */
+  expel(node: NodeId): void {
+    const attached = this.#attached.get(node);
+    if (attached === undefined) return;
+    this.detach(node);
+    attached.link.refused({ reason: 'fenced', node, incarnation: attached.incarnation });
   }
 
   /** Effects of one applied entry. */
@@ -171,8 +186,8 @@ export class ShardLeader {
   #endAttachment(node: NodeId, through: number): void {
     const attached = this.#attached.get(node);
     if (attached === undefined || attached.incarnation > through) return;
-    this.detach(node);
-    attached.link.refused({ reason: 'fenced', node, incarnation: attached.incarnation });
+    reached('leader.fenced-node-told');
+    this.expel(node);
   }
 
   /** Until group 0 has answered, the state remembers the name; so a leader that dies in between leaves nothing behind. */
@@ -180,7 +195,10 @@ export class ShardLeader {
     const pending = this.#deps.machine.pendingNameRemovals();
     if (pending.length === 0) this.#removals.clear();
     for (const { id } of pending) {
-      if (this.#removals.has(id)) continue;
+      if (this.#removals.has(id)) {
+        reached('leader.name-removal-repeated');
+        continue;
+      }
       this.#removals.add(id);
       this.#deps.removeName(id).then(
         topologyIndex => {

@@ -23,6 +23,8 @@ export interface ShardLeaderPort {
 
 /** What a shard's leader tells one attached node. Calls come in log order. */
 export interface ShardLink {
+  /** Takes what it is given, but has enough to do: deliveries had better wait with the leader. */
+  readonly isCongested: boolean;
   /**
    * The first call for an attach; all that follow belong to it, until `detached`. The session continues behind
    * `lastSequence`; `unknown` consumers are not known to the shard.

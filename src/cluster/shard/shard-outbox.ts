@@ -2,6 +2,7 @@ import type { Decision, OnOutcome, PublishOrigin } from '../../broker/gateway.ts
 import { assert } from '../../lib/assert.ts';
 import { ByteWriter } from '../../lib/bytes.ts';
 import type { Incarnation, NodeId, QueueId } from '../../lib/ids.ts';
+import { reached } from '../../lib/reached.ts';
 import {
   type QueueConfig,
   writeAssembledEnqueue,
@@ -10,10 +11,11 @@ import {
   writePart,
 } from '../../queue/commands.ts';
 import type { SequencedOutcome } from '../../queue/effects.ts';
-import { BATCH_HEADER_BYTES, writeBatch } from '../../queue/entry-codec.ts';
+import { BATCH_HEADER_BYTES, type BatchHeader, writeBatch } from '../../queue/entry-codec.ts';
 import { MESSAGE_BLOCK_BYTES_MAX, PART_BYTES_MAX } from '../../queue/limits.ts';
 import { type MessageFields, messageBlockBytes } from '../../queue/message-block.ts';
 import type { Outcome } from '../../queue/outcomes.ts';
+import { publishesToAny } from './batch-targets.ts';
 import { CommandRing } from './command-ring.ts';
 
 export interface ShardOutboxOptions {
@@ -35,6 +37,7 @@ export interface ShardOutboxDependencies {
 /** Target queues in one command: their ids and the largest message block fit into one entry together. */
 const TARGETS_PER_COMMAND = 4_096;
 const STALE: Outcome = { kind: 'stale-topology' };
+const NOTHING = new Uint8Array(0);
 
 interface Batch {
   readonly first: number;
@@ -53,14 +56,22 @@ export class ShardOutbox {
   /** Commands of the batch that is still open. */
   readonly #writer = new ByteWriter(4096);
   #openFirst = 1;
+  /** Of the topology by which its first command was routed: the others know at least as much. */
+  #openTopologyIndex = 0;
   #batches: Batch[] = [];
   /** Index in `#batches` of the first that was not handed out since the last (re)attach. */
   #unsent = 0;
   #keptBytes = 0;
   #upload = 0;
   readonly #introduced = new Set<QueueId>();
-  /** Commands up to here may have met a queue that could not be introduced. */
+  /** Introductions without an answer, by sequence. */
+  readonly #introducing = new Map<number, QueueId>();
+  /** Queues that could not be introduced, and up to where commands may have met them. */
+  readonly #stale = new Set<QueueId>();
   #staleThrough = 0;
+  /** What the shard was told last of what this node knows, and whether it keeps outcomes that were seen since. */
+  #toldTopologyIndex = 0;
+  #hasSeenOutcomes = false;
 
   constructor(options: ShardOutboxOptions, deps: ShardOutboxDependencies) {
     this.#options = options;
@@ -100,6 +111,7 @@ export class ShardOutbox {
   introduce(queue: QueueId, config: QueueConfig): void {
     if (this.#introduced.has(queue)) return;
     this.#introduced.add(queue);
+    this.#introducing.set(this.#ring.next, queue);
     this.request(
       out => writeEnsureQueue(out, queue, config),
       outcome => {
@@ -163,7 +175,13 @@ export class ShardOutbox {
   answered(through: number, outcomes: readonly { readonly sequence: number; readonly outcome: Outcome }[]): void {
     if (through < this.#ring.first) return;
     const wasFull = this.isFull;
-    this.#ring.answer(through, outcomes.length === 0 ? outcomes : this.#withStale(outcomes));
+    if (outcomes.length > 0) this.#hasSeenOutcomes = true;
+    this.#ring.answer(
+      through,
+      this.#staleThrough === 0 && outcomes.length === 0 ? outcomes : this.#withStale(through, outcomes),
+    );
+    if (this.#introducing.size > 0)
+      for (const sequence of this.#introducing.keys()) if (sequence <= through) this.#introducing.delete(sequence);
     let done = 0;
     while (done < this.#batches.length && this.#batches[done]!.last <= through)
       this.#keptBytes -= this.#batches[done++]!.bytes.length;
@@ -176,14 +194,58 @@ export class ShardOutbox {
 
   /**
    * A queue that could not be introduced, because this node's topology was too old, looks deleted to the commands behind.
-   * It is not: a message to it must not count as gone with its queue.
+   * It is not: a message to it must not count as gone with its queue, nor as taken because it entered another one.
    */
-  #withStale(outcomes: readonly SequencedOutcome[]): readonly SequencedOutcome[] {
-    return outcomes.map(decided => {
-      if (decided.outcome.kind === 'stale-topology') this.#staleThrough = this.#ring.next - 1;
-      const isStale = decided.outcome.kind === 'no-such-queue' && decided.sequence <= this.#staleThrough;
-      return isStale ? { sequence: decided.sequence, outcome: STALE } : decided;
-    });
+  #withStale(through: number, outcomes: readonly SequencedOutcome[]): readonly SequencedOutcome[] {
+    for (const { sequence, outcome } of outcomes) {
+      if (outcome.kind !== 'stale-topology') continue;
+      this.#staleThrough = this.#ring.next - 1;
+      this.#stale.add(this.#introducing.get(sequence)!);
+    }
+    if (this.#staleThrough === 0) return outcomes;
+    const decided = new Map(outcomes.map(one => [one.sequence, one.outcome]));
+    for (const [sequence, { kind }] of decided) {
+      if (kind === 'no-such-queue' && sequence <= this.#staleThrough) decided.set(sequence, STALE);
+    }
+    reached('client.topology-was-stale');
+    for (const { first, bytes } of this.#batches) {
+      for (const position of publishesToAny(bytes, this.#stale)) {
+        if (first + position <= Math.min(through, this.#staleThrough)) decided.set(first + position, STALE);
+      }
+    }
+    if (through >= this.#staleThrough) {
+      this.#staleThrough = 0;
+      this.#stale.clear();
+    }
+    return [...decided].map(([sequence, outcome]) => ({ sequence, outcome })).sort((a, b) => a.sequence - b.sequence);
+  }
+
+  /**
+   * Nothing waits for an answer, and the shard keeps outcomes that were seen, or tombstones until this node says that it has
+   * applied the deletion: it is to be told without a command (R3, R23).
+   */
+  get hasNews(): boolean {
+    if (!this.isIdle || this.#ring.next === 1) return false;
+    return this.#hasSeenOutcomes || this.#toldTopologyIndex < this.#deps.topologyIndex();
+  }
+
+  /** A batch without commands, for the news. */
+  report(): Uint8Array {
+    const topologyIndex = this.#deps.topologyIndex();
+    const out = new ByteWriter(BATCH_HEADER_BYTES);
+    this.#writeBatch(out, { firstSequence: this.#ring.next, topologyIndex, commandCount: 0 }, NOTHING);
+    this.#told(topologyIndex);
+    return out.view();
+  }
+
+  /** Whoever leads the shard now may not have got the last report. */
+  forgetReports(): void {
+    this.#toldTopologyIndex = 0;
+  }
+
+  #told(topologyIndex: number): void {
+    this.#toldTopologyIndex = topologyIndex;
+    this.#hasSeenOutcomes = false;
   }
 
   /** The session, or the shard, has ended: everything that waits gets this outcome. */
@@ -219,8 +281,10 @@ export class ShardOutbox {
 
   /** Makes room for one more command of about `bytes` in the open batch. */
   #reserve(bytes: number): void {
-    if (this.#writer.length === 0) this.#deps.wake();
-    else if (this.#writer.length + bytes > this.#options.batchBytesMax) this.#close();
+    if (this.#writer.length > 0 && this.#writer.length + bytes > this.#options.batchBytesMax) this.#close();
+    if (this.#writer.length > 0) return;
+    this.#openTopologyIndex = this.#deps.topologyIndex();
+    this.#deps.wake();
   }
 
   #close(): void {
@@ -229,22 +293,22 @@ export class ShardOutbox {
     const last = this.#ring.next - 1;
     assert(last >= first, 'an open batch holds at least one command');
     const out = new ByteWriter(BATCH_HEADER_BYTES + this.#writer.length);
-    writeBatch(
-      out,
-      {
-        node: this.#options.node,
-        incarnation: this.#options.incarnation,
-        firstSequence: first,
-        seenThrough: this.#ring.first - 1,
-        topologyIndex: this.#deps.topologyIndex(),
-        commandCount: last - first + 1,
-      },
-      this.#writer.view(),
-    );
+    const header = { firstSequence: first, topologyIndex: this.#openTopologyIndex, commandCount: last - first + 1 };
+    this.#writeBatch(out, header, this.#writer.view());
     this.#writer.reset();
+    this.#told(this.#openTopologyIndex);
     this.#openFirst = last + 1;
     const bytes = out.view();
     this.#batches.push({ first, last, bytes });
     this.#keptBytes += bytes.length;
+  }
+
+  #writeBatch(
+    out: ByteWriter,
+    header: Pick<BatchHeader, 'firstSequence' | 'topologyIndex' | 'commandCount'>,
+    commands: Uint8Array,
+  ): void {
+    const { node, incarnation } = this.#options;
+    writeBatch(out, { node, incarnation, seenThrough: this.#ring.first - 1, ...header }, commands);
   }
 }

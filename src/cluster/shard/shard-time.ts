@@ -17,19 +17,26 @@ export class ShardTime {
     this.#monotonicMs = monotonicMs;
   }
 
+  /** Another leader's entry was applied: its time goes on here, should this replica lead one day. */
+  follow(timeMs: number, monotonicMs: number): void {
+    this.#timeMs = timeMs;
+    this.#monotonicMs = monotonicMs;
+  }
+
   /** `wallClocksMs`: what each voter's wall clock says now, as far as known; `voters`: how many there are. */
   now(monotonicMs: number, wallClocksMs: readonly number[], voters: number): number {
     const elapsed = Math.max(0, monotonicMs - this.#monotonicMs);
     this.#monotonicMs = monotonicMs;
     const unsteered = this.#timeMs + elapsed;
-    if (wallClocksMs.length * 2 <= voters) {
+    const majority = (voters >> 1) + 1;
+    if (wallClocksMs.length < majority) {
       this.#timeMs = unsteered;
       return unsteered;
     }
-    const sorted = [...wallClocksMs].sort((a, b) => a - b);
-    const median = sorted[(sorted.length - 1) >> 1]!;
-    const behind = median - unsteered;
-    if (behind > JUMP_MS) this.#timeMs = median;
+    // The latest time that the clocks of a majority have reached: the median, if all of them are known.
+    const reached = [...wallClocksMs].sort((a, b) => a - b)[wallClocksMs.length - majority]!;
+    const behind = reached - unsteered;
+    if (behind > JUMP_MS) this.#timeMs = reached;
     else this.#timeMs = unsteered + Math.max(-elapsed * STEERING, Math.min(elapsed * STEERING, behind));
     return this.#timeMs;
   }

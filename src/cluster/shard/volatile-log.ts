@@ -9,6 +9,8 @@ export interface SpillFile {
   read(position: number, length: number): Uint8Array;
   /** Everything written so far is dead. */
   reset(): void;
+  /** The file goes. */
+  close(): void;
 }
 
 interface VolatileEntry {
@@ -29,6 +31,8 @@ export class VolatileLog {
   #last: LogIndex = 0;
   #memoryBytes = 0;
   #spilled = 0;
+  /** Entries below were looked at for spilling. */
+  #spillFrom: LogIndex = 1;
 
   constructor(options: { readonly memoryBytesMax: number }, spill: SpillFile) {
     this.#memoryBytesMax = options.memoryBytesMax;
@@ -56,6 +60,12 @@ export class VolatileLog {
     if (this.#memoryBytes > this.#memoryBytesMax) this.#spillOldest();
   }
 
+  /** Nothing is read or written any more. */
+  close(): void {
+    this.#entries.clear();
+    this.#spill.close();
+  }
+
   payload(index: LogIndex): Uint8Array | undefined {
     const entry = this.#entries.get(index);
     if (entry === undefined) return undefined;
@@ -76,10 +86,11 @@ export class VolatileLog {
     else if (--this.#spilled === 0) this.#spill.reset();
   }
 
+  /** As many as one entry too many asks for: a turn writes about as much as came in (R10). */
   #spillOldest(): void {
-    for (const entry of this.#entries.values()) {
-      if (this.#memoryBytes * 2 <= this.#memoryBytesMax) return;
-      if (entry.payload === undefined) continue;
+    for (; this.#memoryBytes > this.#memoryBytesMax && this.#spillFrom <= this.#last; this.#spillFrom++) {
+      const entry = this.#entries.get(this.#spillFrom);
+      if (entry?.payload === undefined) continue;
       entry.position = this.#spill.write(entry.payload);
       entry.payload = undefined;
       this.#memoryBytes -= entry.length;

@@ -1,24 +1,29 @@
+import { assert } from '../../lib/assert.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { LogIndex, NodeId, QueueId } from '../../lib/ids.ts';
 import { PAYLOAD_HEADER_BYTES } from '../../queue/entry-codec.ts';
 import { ShardMachine } from '../../queue/shard-machine.ts';
 import type { TurnTask } from '../group/group-host.ts';
 import { ProposalBuffer } from '../group/proposal-buffer.ts';
 import { BodyReader } from './body-reader.ts';
+import { writePayloadHead } from './payload-head.ts';
 import { ShardLeader } from './shard-leader.ts';
+import { ShardTime } from './shard-time.ts';
 import { type SpillFile, VolatileLog } from './volatile-log.ts';
 
 export interface VolatileShardOptions {
   readonly entryBytesMax: number;
   readonly waitingBytesMax: number;
   readonly memoryBytesMax: number;
+  /** How long one turn may apply entries before the event loop goes on (R10). */
+  readonly sliceMs: number;
 }
 
 export interface VolatileShardDependencies {
   readonly spill: SpillFile;
   readonly fenced: () => readonly { readonly node: NodeId; readonly through: number }[];
   readonly removeName: (queue: QueueId) => Promise<number>;
-  readonly writeHead: (payload: Uint8Array, timeMs: number) => void;
-  readonly wallMs: () => number;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'wallMs'>;
   readonly wake: (shard: TurnTask) => void;
 }
 
@@ -31,10 +36,15 @@ export class VolatileShard implements TurnTask {
   readonly leader: ShardLeader;
   readonly #log: VolatileLog;
   readonly #proposals: ProposalBuffer;
+  readonly #time: ShardTime;
+  readonly #sliceMs: number;
   readonly #deps: VolatileShardDependencies;
+  #isClosed = false;
 
   constructor(options: VolatileShardOptions, deps: VolatileShardDependencies) {
     this.#deps = deps;
+    this.#sliceMs = options.sliceMs;
+    this.#time = new ShardTime(deps.clock.wallMs(), deps.clock.monotonicMs());
     this.#log = new VolatileLog(options, deps.spill);
     this.#proposals = new ProposalBuffer(
       {
@@ -42,7 +52,7 @@ export class VolatileShard implements TurnTask {
         waitingBytesMax: options.waitingBytesMax,
         headBytes: PAYLOAD_HEADER_BYTES,
       },
-      { allocate: bytes => new Uint8Array(bytes), writeHead: deps.writeHead },
+      { allocate: bytes => new Uint8Array(bytes), writeHead: writePayloadHead },
     );
     this.leader = new ShardLeader({
       machine: this.machine,
@@ -52,6 +62,7 @@ export class VolatileShard implements TurnTask {
           inMemory: (entry: LogIndex) => this.#log.payload(entry),
           fromJournal: (_entry, done) => done(undefined),
           fromStragglers: (_part, done) => done(undefined),
+          lost: ({ entry }) => assert(false, () => `volatile entry ${entry} is gone while messages in it live`),
         },
       ),
       propose: batch => this.#propose(batch),
@@ -62,14 +73,30 @@ export class VolatileShard implements TurnTask {
   }
 
   #propose(batch: Uint8Array): boolean {
-    if (!this.#proposals.add(batch)) return false;
+    if (this.#isClosed || !this.#proposals.add(batch)) return false;
     this.#deps.wake(this);
     return true;
   }
 
+  /** The incarnation is over: its queues are gone, with all that is in them. */
+  close(): void {
+    this.#isClosed = true;
+    this.leader.stop();
+    this.#proposals.clear();
+    this.#log.close();
+  }
+
   process(): void {
+    if (this.#isClosed) return;
+    const { clock } = this.#deps;
+    const deadlineMs = clock.monotonicMs() + this.#sliceMs;
     while (!this.#proposals.isEmpty) {
-      const payload = this.#proposals.takeEntry(this.#deps.wallMs());
+      const nowMs = clock.monotonicMs();
+      if (nowMs > deadlineMs) {
+        this.#deps.wake(this);
+        return;
+      }
+      const payload = this.#proposals.takeEntry(this.#time.now(nowMs, [clock.wallMs()], 1));
       const index = this.#log.append(payload);
       const effects = this.machine.apply({ index, term: 1 }, payload);
       this.leader.perform(effects);

@@ -79,7 +79,10 @@ export class GrpcTransport implements Transport {
       addresses: new PeerAddresses(this.#clock),
       handshakeOptions: () => this.#handshakeOptions(),
       linked: (peer, lanes) => this.#linked(peer, lanes, false),
-      refused: (peer, reason) => this.#refusals.report(peer, reason),
+      refused: (peer, reason) => {
+        this.#refusals.report(peer, reason);
+        if (!this.#isClosed) this.#listener.turnedAway(peer, reason);
+      },
       processGone: nodeName => this.#isClosed || this.#listener.processGone(nodeName),
     };
     this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());

@@ -89,6 +89,8 @@ export interface TransportListener {
   decide(peer: NodeIdentity): Decision;
   /** A handshake failed for a reason that trying again will not mend. Told once per peer and reason until a link is made. */
   refused(peer: string, reason: string): void;
+  /** The same of a call that this node made to a peer of its own. Strangers cannot bring it about. Told at every attempt. */
+  turnedAway(peer: string, reason: string): void;
   connected(link: PeerLink): void;
   disconnected(link: PeerLink, reason: string): void;
   /**

@@ -31,6 +31,7 @@ describe('BodyReader', () => {
           reads.push(`straggler ${entry}/${position}`);
           pending.push(() => done(stragglers.get(`${entry}/${position}`)?.slice()));
         },
+        lost: ({ entry }) => expect.fail(`nobody asked for the body of entry ${entry}`),
       },
     );
   });

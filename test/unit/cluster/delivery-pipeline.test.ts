@@ -21,6 +21,7 @@ const OTHER = queueId(8);
 
 /** Writes down what a leader says to an attached node. */
 class Link implements ShardLink {
+  isCongested = false;
   readonly heard: string[] = [];
 
   attached(_incarnation: number, attach: number, lastSequence: number): void {
@@ -89,6 +90,19 @@ describe('what a leader sends to a node', () => {
     expect(link.take()).toEqual(['answered 4', 'answered 5']);
     shard.readBodies();
     expect(link.take()).toEqual(['1: 1 a', '1: 2 b']);
+  });
+
+  it('keeps deliveries back while the network does not take what it has, and lets answers pass', () => {
+    send(consume(1));
+    link.take();
+    link.isCongested = true;
+    send(enqueue('a'), enqueue('b'));
+    send(enqueue('c'));
+    shard.leader.review();
+    expect(link.take()).toEqual(['answered 5', 'answered 6']);
+    link.isCongested = false;
+    shard.leader.review();
+    expect(link.take()).toEqual(['1: 1 a', '1: 2 b', '1: 3 c']);
   });
 
   it('lets an answer overtake deliveries that wait, but not the body of the message that it hands out', () => {

@@ -23,11 +23,12 @@ class CleanedShard implements CleanableGroup {
   covered = 0;
   nowMs = 0;
   pausedMs = 0;
+  #hosted: CleanableGroup = this;
 
   constructor() {
     const deps = {
       store: this.store,
-      group: () => this,
+      group: () => this.#hosted,
       pause: async (delayMs: number) => {
         this.pausedMs += delayMs;
         await new Promise<void>(resolve => setImmediate(resolve));
@@ -66,6 +67,12 @@ class CleanedShard implements CleanableGroup {
     this.run(settle(Settlement.settle, 1, first, last));
   }
 
+  /** The replica was closed and opened again. */
+  beginAnew(): void {
+    const hosted: CleanableGroup = Object.create(this);
+    this.#hosted = hosted;
+  }
+
   checkpoint(): void {
     this.covered = this.applied;
     this.store.checkpointed(A, this.applied);
@@ -101,6 +108,7 @@ class CleanedShard implements CleanableGroup {
         inMemory: () => undefined,
         fromJournal: (entry, done) => this.store.readPayload(A, entry, done),
         fromStragglers: (part, done) => this.store.readStraggler(A, part, done),
+        lost: ({ entry }) => expect.fail(`the body of entry ${entry} is nowhere`),
       },
     );
     const held = this.driver.machine.unsettledAfter(ALICE, this.driver.sender(ALICE).incarnation, 1 as never, 0)!;
@@ -214,6 +222,19 @@ describe('dead stragglers', () => {
     await shard.sweepOut();
     expect((await shard.stragglers()).map(({ entry }) => entry)).toEqual([21, 31]);
     expect(await shard.body(20)).toBe('20');
+  });
+
+  it('are left alone by a sweep whose replica has begun anew meanwhile, and found by the next one', async () => {
+    const shard = await withStragglers();
+    shard.settle(2, 10);
+    await shard.sweepOut();
+    shard.beginAnew();
+    await shard.sweepOut();
+    expect(await shard.stragglers()).toHaveLength(4);
+    shard.store.journal.space.stragglers.reset(A);
+    shard.checkpoint();
+    await shard.sweepOut();
+    expect((await shard.stragglers()).map(({ entry }) => entry)).toEqual([21, 31]);
   });
 
   it('are not looked for among entries that are not applied yet: a snapshot is being received', async () => {

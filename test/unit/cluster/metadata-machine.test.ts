@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import {
   bind,
   bootstrap,
+  changeAccess,
   checkCommand,
   connectionClosed,
   declareExchange,
   declareQueue,
-  declareVhost,
   expireIncarnation,
   join,
   type MetadataCommand,
@@ -117,6 +117,22 @@ describe('a lease that ran out', () => {
   });
 });
 
+it('ends the queues of a node that is gone step by step, and says what is left to end', () => {
+  const log = formedCluster();
+  log.run(registerStart({ node: nodeId(1), directoryId: 'a', token: 'first' }));
+  for (let i = 0; i < 1_000; i++) log.run(exclusive(`q${i}`, 1 + (i % 7)));
+  const start = { node: nodeId(1), incarnation: incarnation(1) };
+  expect(log.machine.startsToEnd()).toEqual([]);
+  const steps: number[] = [];
+  do {
+    const before = log.machine.topology.queueCount;
+    log.run(expireIncarnation(start));
+    steps.push(before - log.machine.topology.queueCount);
+  } while (log.machine.startsToEnd().length > 0);
+  expect(steps).toEqual([400, 400, 200]);
+  expect(log.machine.topology.queueCount).toBe(0);
+});
+
 describe('joining', () => {
   const newcomer = { name: 'warren-4', directoryId: 'd4', address: 'warren-4:25672' };
 
@@ -193,7 +209,7 @@ describe('queues', () => {
 
   it('of one name in two vhosts are two', () => {
     const log = formedCluster();
-    log.run(declareVhost('test'));
+    log.run(changeAccess({ kind: 'put-vhost', vhost: 'test', description: '', tags: [] }));
     log.run(declare('q'));
     log.run(declare('q', { vhost: 'test' }));
     expect(log.machine.topology.queues('test').map(queue => queue.id)).toEqual([2]);
@@ -215,7 +231,7 @@ describe('a request that comes again', () => {
     const log = formedCluster();
     const exchange = declareExchange(exchangeNamed('x', 'odd'));
     const first = log.apply(request(1, exchange)).answers[0]!.reply;
-    expect(first).toMatchObject({ kind: 'refused', error: { code: 'invalid' } });
+    expect(first).toMatchObject({ kind: 'refused', error: { code: 'unknown-exchange-type' } });
     expect(log.apply(request(1, exchange)).answers[0]!.reply).toEqual(first);
   });
 

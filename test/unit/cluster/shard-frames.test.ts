@@ -33,6 +33,7 @@ const FRAME_BYTES_MAX = 200;
 
 /** Calls of a link, as values. */
 class Recorder implements ShardLink {
+  readonly isCongested = false;
   readonly calls: unknown[] = [];
   attached(...given: unknown[]): void {
     this.calls.push(['attached', ...given]);
@@ -113,7 +114,7 @@ describe("what a shard's leader says to another node", () => {
         const said = new Recorder();
         const heard = new Recorder();
         const link = new RemoteShardLink(
-          { group: GROUP, frameBytesMax: FRAME_BYTES_MAX },
+          { group: GROUP, frameBytesMax: FRAME_BYTES_MAX, queuedBytesMax: 1_000 },
           { link: sendingLink(frames), wantsFlush: () => {} },
         );
         for (const one of all) {
@@ -132,7 +133,7 @@ describe("what a shard's leader says to another node", () => {
   it('drops what was gathered when the attach is over', () => {
     const frames: Frame[] = [];
     const link = new RemoteShardLink(
-      { group: GROUP, frameBytesMax: FRAME_BYTES_MAX },
+      { group: GROUP, frameBytesMax: FRAME_BYTES_MAX, queuedBytesMax: 1_000 },
       { link: sendingLink(frames), wantsFlush: () => {} },
     );
     link.deliver(consumerId(1), 1, 0, false, Uint8Array.of(1), []);
@@ -145,7 +146,7 @@ describe("what a shard's leader says to another node", () => {
     const frames: Frame[] = [];
     const heard = new Recorder();
     const link = new RemoteShardLink(
-      { group: GROUP, frameBytesMax: FRAME_BYTES_MAX },
+      { group: GROUP, frameBytesMax: FRAME_BYTES_MAX, queuedBytesMax: 1_000 },
       { link: sendingLink(frames), wantsFlush: () => {} },
     );
     const outcomes = [

@@ -6,6 +6,7 @@ import { ALICE, declare, ShardDriver, type Write } from '../../support/shard-dri
 
 const QUEUE = queueId(7);
 const silent = {
+  isCongested: false,
   attached: () => {},
   answered: () => {},
   deliver: () => {},

@@ -5,7 +5,7 @@ import { LocalShardLeader } from '../../../src/cluster/shard/local-shard.ts';
 import { ShardClient } from '../../../src/cluster/shard/shard-client.ts';
 import type { ShardLeaderPort } from '../../../src/cluster/shard/shard-link.ts';
 import { utf8Decode } from '../../../src/lib/bytes.ts';
-import { type ConsumerId, consumerId, incarnation, type QueueId, queueId } from '../../../src/lib/ids.ts';
+import { type ConsumerId, consumerId, incarnation, type NodeId, type QueueId, queueId } from '../../../src/lib/ids.ts';
 import { Settlement, writeCount, writeDeleteQueue, writeNameRemoved } from '../../../src/queue/commands.ts';
 import { checkBatch, writeLeaderBatch } from '../../../src/queue/entry-codec.ts';
 import { decodeMessageBlock } from '../../../src/queue/message-block.ts';
@@ -15,6 +15,7 @@ import { ALICE, BOB, encodeCommands, message, QUEUE } from '../../support/shard-
 const CONFIG = { vhost: '/', name: 'q', autoDelete: false, exclusive: false };
 const UNLIMITED = { prefetch: 0, deliverThrough: 2 ** 40, bytesThrough: 2 ** 50 };
 const ATTACH_TIMEOUT_MS = 100;
+const REPORT_AFTER_MS = 5_000;
 const TAG = { queue: QUEUE, tag: '', exclusive: false };
 
 /** A node's stream to a shard, whose leader it reaches by `port`; it runs when the test says so. */
@@ -27,6 +28,7 @@ class Node {
   nowMs = 0;
   topologyIndex = 1;
   isFenced = false;
+  mayServe = true;
   #numbers = 0;
 
   constructor(started = 1, node = ALICE) {
@@ -38,12 +40,14 @@ class Node {
         bytesMax: 100_000,
         commandsMax: 1_000,
         attachTimeoutMs: ATTACH_TIMEOUT_MS,
+        reportAfterMs: REPORT_AFTER_MS,
       },
       {
         topologyIndex: () => this.topologyIndex,
         leader: () => this.port,
         wake: () => {},
         monotonicMs: () => this.nowMs,
+        mayServe: () => this.mayServe,
         fenced: () => {
           this.isFenced = true;
         },
@@ -94,6 +98,7 @@ class SlowPort implements ShardLeaderPort {
     const later = (call: () => void): void => void this.toClient.push(call);
     this.toLeader.push(() =>
       this.#shard.leader.attach(request, {
+        isCongested: false,
         attached: (...given) => later(() => client.attached(...given)),
         answered: (through, outcomes) => later(() => client.answered(through, outcomes)),
         deliver: (consumer, number, count, mayLeap, content, more) => {
@@ -145,6 +150,33 @@ const settleAll = (): void => {
   }
 };
 const bodies = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${prefix}${i}`);
+
+/** Another node that is attached to the shard. */
+function attachedNode(id: NodeId): Node {
+  const other = new Node(1, id);
+  other.port = new LocalShardLeader(shard.leader, id, other.client);
+  return other;
+}
+
+/** Group 0 has removed the queue's name, at this index of its log. */
+function removeName(queue: QueueId, topologyIndex: number): void {
+  const removed = encodeCommands([out => writeNameRemoved(out, queue, topologyIndex)]);
+  const batch = encodeCommands([writer => writeLeaderBatch(writer, 1, removed)]);
+  expect(shard.leader.batch(BOB, batch)).toBe(true);
+  shard.commitAll();
+}
+
+/** A queue came and went; the shard remembers of it only that senders behind index 90 of group 0 may know it. */
+function forgetAQueue(): void {
+  const other = attachedNode(BOB);
+  other.topologyIndex = 100;
+  const gone = queueId(99);
+  other.publish('x', gone);
+  other.client.request(out => writeDeleteQueue(out, { queue: gone, ifUnused: false, ifEmpty: false }), undefined);
+  other.turn();
+  shard.commitAll();
+  removeName(gone, 90);
+}
 
 describe('a stream to a shard', () => {
   it('sends what was not answered to the next leader, once', () => {
@@ -303,20 +335,19 @@ describe('a stream to a shard', () => {
     expect(node.cancelled).toEqual([1]);
   });
 
-  it('refuses a publish to a queue that it could not introduce, because its topology was too old', () => {
-    const other = new Node(1, BOB);
-    other.port = new LocalShardLeader(shard.leader, BOB, other.client);
-    other.topologyIndex = 100;
-    const gone = queueId(99);
-    other.publish('x', gone);
-    other.client.request(out => writeDeleteQueue(out, { queue: gone, ifUnused: false, ifEmpty: false }), undefined);
-    other.turn();
+  it('hands nothing to its clients once the lease of its node is over, though it was sent in time', () => {
+    node.port = local();
+    node.consume(1);
+    settleAll();
+    node.publish('sent in time');
+    node.turn();
+    node.mayServe = false;
     shard.commitAll();
-    const removed = encodeCommands([out => writeNameRemoved(out, gone, 90)]);
-    const out = encodeCommands([writer => writeLeaderBatch(writer, 1, removed)]);
-    expect(shard.leader.batch(BOB, out)).toBe(true);
-    shard.commitAll();
+    expect(node.received).toEqual([]);
+  });
 
+  it('refuses a publish to a queue that it could not introduce, because its topology was too old', () => {
+    forgetAQueue();
     node.topologyIndex = 50;
     node.port = local();
     node.publish('too early');
@@ -330,6 +361,83 @@ describe('a stream to a shard', () => {
       [2, undefined],
     ]);
     expect(shard.machine.overview().queues.map(({ ready }) => ready)).toEqual([1]);
+  });
+
+  it('refuses a publish to several queues if it could not introduce one of them, though another took it', () => {
+    const taking = queueId(5);
+    forgetAQueue();
+    node.topologyIndex = 100;
+    node.port = local();
+    node.publish('first', taking);
+    settleAll();
+    // Its session began anew, and it lags behind.
+    node = new Node(2);
+    node.topologyIndex = 50;
+    node.port = local();
+    node.publish('too early', QUEUE);
+    node.client.publish([taking], message('to one'), node, 2);
+    node.client.publish([taking, QUEUE], message('to both'), node, 3);
+    node.client.publish([QUEUE, taking], message('x'.repeat(300_000)), node, 4);
+    node.topologyIndex = 100;
+    settleAll();
+    expect(node.decided).toEqual([
+      [1, 'stale-topology'],
+      [2, undefined],
+      [3, 'stale-topology'],
+      [4, 'stale-topology'],
+    ]);
+  });
+
+  it('creates no queue that was deleted, and forgotten by the shard, while the command waited for a leader', () => {
+    const other = attachedNode(BOB);
+    other.publish('x');
+    other.turn();
+    shard.commitAll();
+    node.topologyIndex = 50;
+    node.publish('routed before the queue was deleted');
+    other.client.request(out => writeDeleteQueue(out, { queue: QUEUE, ifUnused: false, ifEmpty: false }), undefined);
+    other.turn();
+    shard.commitAll();
+    removeName(QUEUE, 90);
+    other.topologyIndex = 90;
+    other.publish('y', queueId(3));
+    other.turn();
+    shard.commitAll();
+    expect(shard.machine.overview().tombstones).toBe(0);
+    node.topologyIndex = 90;
+    node.port = local();
+    settleAll();
+    expect(node.decided).toEqual([[1, 'stale-topology']]);
+    expect(shard.machine.overview().queues.map(({ id }) => id)).toEqual([3]);
+  });
+
+  it('that falls silent tells the shard once what it has seen, so that outcomes and tombstones go', () => {
+    const other = attachedNode(BOB);
+    for (const one of [node, other]) {
+      one.port = new LocalShardLeader(shard.leader, one === node ? ALICE : BOB, one.client);
+      one.publish('x', one === node ? QUEUE : queueId(2));
+      one.turn();
+      shard.commitAll();
+    }
+    node.client.request(out => writeDeleteQueue(out, { queue: QUEUE, ifUnused: false, ifEmpty: false }), undefined);
+    node.turn();
+    shard.commitAll();
+    removeName(QUEUE, 90);
+    expect(shard.machine.outcomesAfter(ALICE, incarnation(1), 0)).toMatchObject([{ outcome: { kind: 'deleted' } }]);
+    expect(shard.machine.overview().tombstones).toBe(1);
+
+    for (const one of [node, other]) one.topologyIndex = 90;
+    const before = shard.index;
+    for (let i = 0; i < 10; i++) {
+      for (const one of [node, other]) {
+        if (one.client.isWaiting) one.turn();
+        one.nowMs += REPORT_AFTER_MS / 2;
+      }
+      shard.commitAll();
+    }
+    expect(shard.machine.outcomesAfter(ALICE, incarnation(1), 0)).toEqual([]);
+    expect(shard.machine.overview().tombstones).toBe(0);
+    expect(shard.index).toBe(before + 1);
   });
 
   it('answers what is asked of it after its end', () => {

@@ -17,6 +17,21 @@ describe("a shard's time", () => {
     expect(time.now(20, [HOUR_MS, HOUR_MS, 0], 3)).toBe(HOUR_MS);
   });
 
+  it('does not take most of those that it knows for most of those that vote', () => {
+    const time = new ShardTime(0, 0);
+    expect(time.now(10, [HOUR_MS, HOUR_MS, 0], 5)).toBeLessThan(100);
+    expect(time.now(20, [HOUR_MS, HOUR_MS, HOUR_MS], 5)).toBe(HOUR_MS);
+  });
+
+  it('goes on from where another leader was, at the pace of its own monotonic clock', () => {
+    const time = new ShardTime(1_000, 0);
+    // The other leader's wall clocks were set back: its time is ahead of them.
+    time.follow(HOUR_MS, 50);
+    expect(time.now(60, [20_000, 20_000, 20_000], 3)).toBe(HOUR_MS + 9);
+    time.follow(2 * HOUR_MS, 100);
+    expect(time.now(1_100, [], 3)).toBe(2 * HOUR_MS + 1_000);
+  });
+
   it('never goes back, nor more than a tenth faster or slower than the monotonic clock, towards clocks that are near', () => {
     const step = fc.record({
       elapsedMs: fc.integer({ min: 0, max: 1_000 }),
