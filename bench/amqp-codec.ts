@@ -9,6 +9,7 @@ import type {
 } from '../src/broker/broker.ts';
 import { ByteWriter, utf8Encode } from '../src/lib/bytes.ts';
 import { type ConnectionHost, ConnectionMachine } from '../src/protocols/amqp/connection-machine.ts';
+import { ContentMemory } from '../src/protocols/amqp/content-memory.ts';
 import { FrameParser } from '../src/protocols/amqp/frame-parser.ts';
 import { FrameWriter } from '../src/protocols/amqp/frame-writer.ts';
 import { DEFAULT_LIMITS } from '../src/protocols/amqp/limits.ts';
@@ -67,6 +68,7 @@ const host: ConnectionHost = {
   tuned: () => {},
   opened: () => {},
   closing: () => {},
+  left: () => {},
   end: () => {},
   report: error => {
     throw new Error(error.text);
@@ -77,7 +79,10 @@ const host: ConnectionHost = {
 const pool = new OutputPool();
 const parser = new FrameParser(DEFAULT_LIMITS.frameBytesMax);
 const output = new FrameWriter(DEFAULT_LIMITS.frameBytesMax, pool, () => {});
-const machine = new ConnectionMachine({ broker, limits: DEFAULT_LIMITS, peerAddress: 'bench', writer: output }, host);
+const machine = new ConnectionMachine(
+  { broker, limits: DEFAULT_LIMITS, peerAddress: 'bench', writer: output, serverContent: new ContentMemory() },
+  host,
+);
 
 function feed(chunk: Uint8Array): void {
   parser.push(chunk);

@@ -58,6 +58,7 @@ class BenchNode implements TransportListener {
   refused(peer: string, reason: string): void {
     throw new Error(`${peer}: ${reason}`);
   }
+  turnedAway(): void {}
   connected(link: PeerLink): void {
     this.onConnected(link);
   }

@@ -26,6 +26,9 @@ export const LIMITS = {
   /** What a consumer may have ahead of its socket (R26). */
   consumerAheadMessagesMax: 2_000,
   consumerAheadBytesMax: 4 * 1024 * 1024,
+  /** The same until its socket has taken something, and for all consumers of a node; beyond it they get 16 KiB each. */
+  consumerAheadBytesFirst: 256 * 1024,
+  nodeAheadBytesMax: 256 * 1024 * 1024,
   /** Deliveries to another node are gathered up to this. Leaves room for one message in one piece. */
   deliveryFrameBytesMax: 224 * 1024,
   /** Queued towards one peer; above it batches for it wait in the outbox. */
@@ -75,6 +78,8 @@ export const TIMING = {
   balanceAfterMs: 5_000,
   /** What a node asked of a leader and was not answered is asked again. */
   attachRepeatMs: 250,
+  /** A node's stream to a shard that falls silent says after this what it has seen, so that the shard may forget it. */
+  reportAfterMs: 5_000,
   requestRepeatMs: 1_000,
   registerRepeatMs: 1_000,
   /** A request to group 0 is given up after this with `unavailable`. */
@@ -113,6 +118,11 @@ export interface Config {
   readonly messageBytesMax: number;
   readonly shardsPerNode: number;
   readonly connectionsMax: number;
+  /** Offered to AMQP clients: channels of one connection, and its largest frame. */
+  readonly channelMax: number;
+  readonly frameBytesMax: number;
+  /** Users that may log in from the machine itself only. */
+  readonly loopbackUsers: readonly string[];
   /** Publishes stop when the data directory's file system has less room than this (R18). */
   readonly diskFreeBytesMin: number;
   readonly log: { readonly level: LogLevel; readonly format: 'json' | 'text' | 'auto' };
@@ -158,15 +168,28 @@ const choice = (path: string, fallback: string, choices: readonly string[], help
     typeof raw === 'string' && choices.includes(raw) ? { value: raw } : { wanted: `one of ${choices.join(', ')}` },
 });
 
+/** A YAML list, or names with commas between them in the environment. Kept as the latter. */
+const names = (path: string, fallback: string, help: string): Option => ({
+  path,
+  help,
+  fallback,
+  parse: raw => {
+    const list = typeof raw === 'string' ? raw.split(',').map(name => name.trim()) : raw;
+    const isList = Array.isArray(list) && list.every(name => typeof name === 'string' && !name.includes(','));
+    return isList ? { value: list.filter(name => name !== '').join(',') } : { wanted: 'a list of names' };
+  },
+});
+
+const ADDRESS = /^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const NAME_WANTED =
   'a name of at most 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit';
 
 /** Every option, in the order of the documentation. `peers` stands beside them: a list of name and address. */
 export const OPTIONS: readonly Option[] = [
-  text('nodeName', '', "this node's name, one of the peers' names", NAME, NAME_WANTED),
+  text('nodeName', 'warren-0', "this node's name, one of the peers' names", NAME, NAME_WANTED),
   text('clusterName', 'warren', 'nodes of different clusters refuse each other', NAME, NAME_WANTED),
-  text('dataDir', '', 'where this node keeps everything', /./, 'a directory'),
+  text('dataDir', './data', 'where this node keeps everything', /./, 'a directory'),
   text('secret', '', 'shared by all nodes of the cluster'),
   text('listen.host', '127.0.0.1', 'address that all listeners bind to', /./, 'an IP address or host name'),
   integer('listen.amqpPort', 5672, 0, 65_535, 'AMQP 0-9-1'),
@@ -181,6 +204,9 @@ export const OPTIONS: readonly Option[] = [
   ),
   integer('shardsPerNode', 2, 1, 16, 'shards created per node when the cluster is formed'),
   integer('connectionsMax', 10_000, 1, 1_000_000, 'client connections; above it a new one is closed'),
+  integer('channelMax', 2_047, 1, 65_535, 'channels of one AMQP connection'),
+  integer('frameBytesMax', 128 * 1024, 8 * 1024, 1024 * 1024, 'largest AMQP frame'),
+  names('loopbackUsers', 'guest', 'users that may log in from the machine itself only'),
   integer('diskFreeBytesMin', 256 * 1024 * 1024, 0, 2 ** 50, 'publishes stop below this much free space in dataDir'),
   choice('log.level', 'info', ['debug', 'info', 'warn', 'error'], 'least severe log lines that are written'),
   choice('log.format', 'auto', ['json', 'text', 'auto'], 'auto: text on a terminal, JSON otherwise'),
@@ -216,7 +242,7 @@ export function parseConfig(
   }
   const variables = new Map([...known, 'peers'].map(path => [environmentName(path), path]));
   for (const name of Object.keys(environment)) {
-    if (name.startsWith('WARREN_') && !variables.has(name)) {
+    if (name.startsWith('WARREN_') && !variables.has(name) && !isServiceLink(name, environment[name]!)) {
       return fail(unknownKey(`environment variable ${name}`, [...variables.keys()], name));
     }
   }
@@ -245,9 +271,9 @@ function build(values: ReadonlyMap<string, OptionValue>, peers: readonly Peer[])
   const string = (path: string): string => values.get(path) as string;
   const number = (path: string): number => values.get(path) as number;
   return {
-    nodeName: string('nodeName') || 'warren-0',
+    nodeName: string('nodeName'),
     clusterName: string('clusterName'),
-    dataDir: string('dataDir') || './data',
+    dataDir: string('dataDir'),
     peers,
     secret: string('secret'),
     listen: {
@@ -259,6 +285,11 @@ function build(values: ReadonlyMap<string, OptionValue>, peers: readonly Peer[])
     messageBytesMax: number('messageBytesMax'),
     shardsPerNode: number('shardsPerNode'),
     connectionsMax: number('connectionsMax'),
+    channelMax: number('channelMax'),
+    frameBytesMax: number('frameBytesMax'),
+    loopbackUsers: string('loopbackUsers')
+      .split(',')
+      .filter(name => name !== ''),
     diskFreeBytesMin: number('diskFreeBytesMin'),
     log: { level: string('log.level') as LogLevel, format: string('log.format') as 'json' | 'text' | 'auto' },
   };
@@ -296,7 +327,11 @@ function parsePeers(raw: unknown): readonly Peer[] | string {
     if (!isRecord(item)) return wanted;
     const { name, address, ...rest } = item;
     if (typeof name !== 'string' || !NAME.test(name) || Object.keys(rest).length > 0) return wanted;
-    if (typeof address !== 'string' || !/^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/.test(address)) {
+    if (
+      typeof address !== 'string' ||
+      !ADDRESS.test(address) ||
+      Number(address.slice(address.lastIndexOf(':') + 1)) > 65_535
+    ) {
       return `the address of peer ${name} is ${JSON.stringify(address)}; it must be host:port`;
     }
     peers.push({ name, address });
@@ -312,6 +347,12 @@ function flatten(record: Record<string, unknown>): Map<string, unknown> {
   }
   return flat;
 }
+
+/** What Kubernetes tells every pod of a service named `warren` or `warren-...`: no option, and nobody's mistake. */
+const isServiceLink = (name: string, value: string): boolean =>
+  /_SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?$/.test(name) ||
+  /_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name) ||
+  (name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value));
 
 function unknownKey(what: string, known: readonly string[], given: string): string {
   const near = known.find(name => name.toLowerCase() === given.toLowerCase() || distanceOfOne(name, given));

@@ -9,12 +9,16 @@ const COMMANDS = {
   dev: { run: runDev, flags: DEV_FLAGS, help: 'run a cluster of three nodes on this machine' },
   status: { run: runStatus, flags: STATUS_FLAGS, help: 'show nodes, shards and queues' },
 } as const;
+type CommandName = keyof typeof COMMANDS;
+
+function helpOf(name: CommandName): string {
+  const { help: text, flags } = COMMANDS[name];
+  const lines = flags.map(flag => `      --${flag.name}${flag.takesValue ? ' VALUE' : ''}  ${flag.help}`);
+  return [`  warren ${name}  ${text}`, ...lines].join('\n');
+}
 
 function help(): string {
-  const commands = Object.entries(COMMANDS).map(([name, { help: text, flags }]) => {
-    const lines = flags.map(flag => `      --${flag.name}${flag.takesValue ? ' VALUE' : ''}  ${flag.help}`);
-    return [`  warren ${name}  ${text}`, ...lines].join('\n');
-  });
+  const commands = (Object.keys(COMMANDS) as CommandName[]).map(helpOf);
   const options = OPTIONS.map(
     option =>
       `  ${option.path} (${environmentName(option.path)}, default ${JSON.stringify(option.fallback)})  ${option.help}`,
@@ -32,10 +36,13 @@ async function main(given: readonly string[]): Promise<number> {
     process.stdout.write(`${VERSION}\n`);
     return 0;
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name as keyof typeof COMMANDS] : undefined;
-  if (command === undefined)
+  if (!Object.hasOwn(COMMANDS, name))
     return complain(`there is no command "${name}"; there are ${Object.keys(COMMANDS).join(', ')}`);
-  return command.run(rest);
+  if (rest.includes('--help')) {
+    process.stdout.write(`${helpOf(name as CommandName)}\n`);
+    return 0;
+  }
+  return COMMANDS[name as CommandName].run(rest);
 }
 
 /** A broken invariant, or a mistake nobody foresaw: the state of this process cannot be trusted, so it ends (R18). */

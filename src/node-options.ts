@@ -73,6 +73,7 @@ export function clusterOptions(config: Config): ClusterOptions {
         bytesMax: LIMITS.outboxBytesMax,
         commandsMax: LIMITS.outboxCommandsMax,
         attachTimeoutMs: TIMING.attachRepeatMs,
+        reportAfterMs: TIMING.reportAfterMs,
       },
       metadata: { repeatMs: TIMING.requestRepeatMs, timeoutMs: TIMING.requestTimeoutMs },
       lease: {
@@ -85,6 +86,7 @@ export function clusterOptions(config: Config): ClusterOptions {
       entryBytesMax: LIMITS.entryBytesMax,
       waitingBytesMax: LIMITS.proposalBytesMax,
       memoryBytesMax: LIMITS.volatileBytesMax,
+      sliceMs: LIMITS.sliceMs,
     },
     bodyCacheBytesMax: LIMITS.bodyCacheBytesMax,
     queuedBytesMax: LIMITS.peerQueueBytesMax,

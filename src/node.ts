@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { type AccessAdministration, ClusterAccessAdministration } from './broker/access/administration.ts';
 import type { HoldReason } from './broker/broker.ts';
 import { BrokerFacade } from './broker/broker-facade.ts';
 import { BrokerService } from './broker/broker-service.ts';
@@ -18,7 +19,9 @@ import type { Clock } from './lib/clock.ts';
 import { type Random, SeededRandom } from './lib/random.ts';
 import type { RootLogger } from './logging.ts';
 import { clusterOptions, transportBounds } from './node-options.ts';
-import { checkPublished, decodeProperties, encodeProperties } from './protocols/amqp/properties.ts';
+import { SystemPasswordHasher } from './password-hasher.ts';
+import { decodeProperties, encodeProperties } from './protocols/amqp/properties.ts';
+import { checkPublished } from './protocols/amqp/published-properties.ts';
 import { AmqpServer } from './protocols/amqp/server.ts';
 import { GrpcServer } from './protocols/grpc/server.ts';
 import { DiskSpillFile } from './storage/spill-file.ts';
@@ -42,6 +45,11 @@ export type NodeStart =
   | { readonly ok: true; readonly node: RunningNode }
   | { readonly ok: false; readonly error: string };
 
+/** A node that serves clients, or one sentence that says what to do. */
+export type NodeReady =
+  | { readonly ok: true; readonly ports: NodePorts }
+  | { readonly ok: false; readonly error: string };
+
 /** One node with everything in it: the only place where the parts meet. */
 export class RunningNode {
   readonly #config: Config;
@@ -57,6 +65,8 @@ export class RunningNode {
   #status: StatusCollector | undefined;
   #readyWaiters: (() => void)[] = [];
   #isReady = false;
+  /** Nodes that were short of space at the last look, for the log. */
+  #shortOfSpace = '';
   #clusterPort = 0;
 
   private constructor(
@@ -95,7 +105,12 @@ export class RunningNode {
       {
         host: config.listen.host,
         port: config.listen.amqpPort,
-        limits: { connectionsMax: config.connectionsMax, messageBytesMax: config.messageBytesMax },
+        limits: {
+          connectionsMax: config.connectionsMax,
+          messageBytesMax: config.messageBytesMax,
+          channelMax: config.channelMax,
+          frameBytesMax: config.frameBytesMax,
+        },
       },
       { broker: this.#broker, clock, logger: logger.child({ component: 'amqp' }) },
     );
@@ -132,7 +147,13 @@ export class RunningNode {
     const formation = saved && decodeFormation(saved);
     const problem = checkFormation(config, store, saved, formation);
     if (problem !== undefined) return { ok: false, error: problem };
-    const listenHost = isIP(config.listen.host) ? config.listen.host : (await lookup(config.listen.host)).address;
+    const listenHost = await addressOf(config.listen.host);
+    if (listenHost === undefined) {
+      return {
+        ok: false,
+        error: `"listen.host" is ${config.listen.host}, which has no address; set it to one of this machine's`,
+      };
+    }
     const node = new RunningNode(config, deps, store, listenHost, formation);
     const started = await node.#transport.start();
     if (!started.ok) {
@@ -148,23 +169,19 @@ export class RunningNode {
   }
 
   /** The node serves clients from now on: it has a place in the cluster, and its listeners are open. */
-  async ready(): Promise<NodePorts> {
+  async ready(): Promise<NodeReady> {
     if (!this.#isReady) await new Promise<void>(resolve => this.#readyWaiters.push(resolve));
     const { amqpPort, grpcPort } = this.#config.listen;
-    const amqp = await this.#open('AMQP', 'listen.amqpPort', amqpPort, this.#amqp);
-    const grpc = await this.#open('gRPC', 'listen.grpcPort', grpcPort, this.#grpc);
-    return { amqp, grpc, cluster: this.#clusterPort };
+    const amqp = await open('AMQP', 'listen.amqpPort', amqpPort, this.#amqp);
+    if (!amqp.ok) return amqp;
+    const grpc = await open('gRPC', 'listen.grpcPort', grpcPort, this.#grpc);
+    if (!grpc.ok) return grpc;
+    return { ok: true, ports: { amqp: amqp.port, grpc: grpc.port, cluster: this.#clusterPort } };
   }
 
-  async #open(what: string, option: string, port: number, server: { listen(): Promise<number> }): Promise<number> {
-    try {
-      return await server.listen();
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      const reason = code === 'EADDRINUSE' ? 'is in use' : `cannot be had (${code})`;
-      this.#deps.fatal(`port ${port} for ${what} ${reason}: free it, or set ${option} to another`);
-      throw error;
-    }
+  /** Undefined while the node has no place in the cluster. */
+  get administration(): AccessAdministration | undefined {
+    return this.#broker.administration;
   }
 
   async status(): Promise<ClusterStatus | undefined> {
@@ -175,7 +192,8 @@ export class RunningNode {
     await this.#amqp.close();
     await this.#grpc.close();
     this.#cluster?.stop();
-    await this.#transport.close();
+    // The links end with the process, which tells the others at once that it is gone.
+    this.#links.stop();
     await this.#store.close();
   }
 
@@ -201,9 +219,11 @@ export class RunningNode {
         sessionEnded: reason => {
           const service = this.#broker.service;
           this.#broker.serve(undefined);
+          this.#grpc.setServing(false);
           service?.expel(reason);
         },
         reviewed: () => this.#review(),
+        accessChanged: () => this.#broker.service?.reviewAccess(),
         statusReceived: (from, kind, payload) => this.#status?.received(from, kind, payload),
       },
     });
@@ -220,18 +240,26 @@ export class RunningNode {
   }
 
   #serve(session: NodeSession): void {
-    const { messageBytesMax, connectionsMax } = this.#config;
+    const { messageBytesMax, connectionsMax, loopbackUsers } = this.#config;
+    const passwords = new SystemPasswordHasher();
     const service = new BrokerService(
       {
         identity: this.#broker.identity,
         bodyBytesMax: messageBytesMax,
         connectionsMax,
-        ahead: { messagesMax: LIMITS.consumerAheadMessagesMax, bytesMax: LIMITS.consumerAheadBytesMax },
+        loopbackUsers,
+        ahead: {
+          messagesMax: LIMITS.consumerAheadMessagesMax,
+          bytesMax: LIMITS.consumerAheadBytesMax,
+          bytesFirst: LIMITS.consumerAheadBytesFirst,
+          nodeBytesMax: LIMITS.nodeAheadBytesMax,
+        },
       },
-      { gateway: session, randomBytes: () => randomBytes(16), isLoopback },
+      { gateway: session, randomBytes: () => randomBytes(16), isLoopback, passwords },
     );
     service.hold(this.#hold());
-    this.#broker.serve(service);
+    this.#broker.serve(service, new ClusterAccessAdministration(session, passwords));
+    this.#grpc.setServing(true);
   }
 
   #review(): void {
@@ -243,12 +271,46 @@ export class RunningNode {
     this.#readyWaiters = [];
   }
 
+  #logAlarm(short: readonly number[]): void {
+    const nodes = short.join(', ');
+    if (nodes === this.#shortOfSpace) return;
+    this.#shortOfSpace = nodes;
+    if (nodes === '') this.#deps.logger.info({}, 'there is room on the disks again: publishers go on');
+    else this.#deps.logger.error({ nodes: short }, 'low on disk: publishers wait until there is room again');
+  }
+
   /** Why publishes on this node have to wait (R2, R18). */
   #hold(): HoldReason | undefined {
     const cluster = this.#cluster;
     if (!cluster?.session?.lease.mayRoute(this.#deps.clock.monotonicMs())) return { kind: 'no-routing-lease' };
     const short = cluster.nodesShortOfSpace();
+    this.#logAlarm(short);
     return short.length > 0 ? { kind: 'alarm', text: 'low on disk' } : undefined;
+  }
+}
+
+async function open(
+  what: string,
+  option: string,
+  port: number,
+  server: { listen(): Promise<number> },
+): Promise<{ readonly ok: true; readonly port: number } | { readonly ok: false; readonly error: string }> {
+  try {
+    return { ok: true, port: await server.listen() };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const reason = code === 'EADDRINUSE' ? 'is in use' : `cannot be had (${code})`;
+    return { ok: false, error: `port ${port} for ${what} ${reason}: free it, or set ${option} to another` };
+  }
+}
+
+/** The transport between nodes binds to an address. */
+async function addressOf(host: string): Promise<string | undefined> {
+  if (isIP(host)) return host;
+  try {
+    return (await lookup(host)).address;
+  } catch {
+    return undefined;
   }
 }
 

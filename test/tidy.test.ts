@@ -34,14 +34,26 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/management': ['src/lib', 'src/broker'],
 };
 
+/** Folder -> packages and node: modules it may import from; a name that ends with a colon or a slash stands for all that begin so. */
+const mayMeet: Readonly<Record<string, readonly string[]>> = {
+  'src/lib': ['node:zlib'],
+  'src/storage': ['node:', 'level', 'classic-level', 'abstract-level'],
+  'src/protocols/amqp': ['node:net', 'node:crypto'],
+  'src/protocols/grpc': ['node:net', 'node:fs', 'node:path', 'node:url', '@grpc/', 'grpc-health-check', '@bufbuild/'],
+  'src/cluster': ['node:net', 'node:http2', 'node:dns/promises', 'node:crypto', '@grpc/', '@bufbuild/'],
+  'src/cli': ['node:', 'yaml', '@grpc/', '@bufbuild/'],
+  'src/gen': ['@bufbuild/'],
+  src: ['node:', 'pino', 'pino-pretty', 'yaml'],
+};
+
 /** Synchronous, no I/O, no clock, no randomness, no promises: the same code runs in the simulated world. */
 const pure = (path: string): boolean =>
   /^src\/(raft|queue)\//.test(path) ||
   /^src\/lib\/(?!clock|crc32|logger)/.test(path) ||
-  /^src\/broker\/(topology|router|exchange|topic|queue-arguments|names|binding)/.test(path) ||
+  /^src\/broker\/(topology|router|exchange|topic|queue-arguments|names|binding|access\/)/.test(path) ||
   /^src\/protocols\/amqp\/(?!server|connection\.ts|heartbeat)/.test(path) ||
   /^src\/storage\/(record-codec|journal|journal-recovery|checkpoint-codec|keyspace)\.ts$/.test(path) ||
-  /^src\/cluster\/metadata\/(metadata-machine|metadata-commands|metadata-command-codec|metadata-pages|metadata-replies|request-sessions|shard-map|placement|member-list|lease-table|record-codec)\.ts$/.test(
+  /^src\/cluster\/metadata\/(metadata-machine|metadata-commands|metadata-command-codec|metadata-pages|metadata-replies|request-sessions|shard-map|placement|member-list|lease-table|record-codec|access-codec|vhost-removal)\.ts$/.test(
     path,
   ) ||
   /^src\/cluster\/transport\/(envelope-codec|raft-wire)\.ts$/.test(path);
@@ -63,14 +75,28 @@ const folderOf = (path: string): string =>
     .filter(folder => path.startsWith(`${folder}/`))
     .sort((a, b) => b.length - a.length)[0] ?? 'src';
 
+function packagesOf(text: string): string[] {
+  return [...withoutComments(text).matchAll(/(?:from|import\() ?'([^.'][^']*)'/g)].map(match => match[1]!);
+}
+
 function importsOf(path: string, text: string): string[] {
   return [...text.matchAll(/from '(\.[^']+)'/g)].map(match => relative(root, join(root, path, '..', match[1]!)));
 }
 
 describe('the code base', () => {
   it('has only the folders that the architecture names', () => {
-    const folders = new Set(sources.map(({ path }) => folderOf(path)));
-    expect([...folders].filter(folder => folder !== 'src' && !(folder in mayImport))).toEqual([]);
+    const folders = new Set(sources.map(({ path }) => path.slice(0, path.lastIndexOf('/'))));
+    const unknown = [...folders].filter(folder => folder !== 'src' && folderOf(`${folder}/`) === 'src');
+    expect(unknown).toEqual([]);
+  });
+
+  it('imports packages and node: modules only where the outside is met', () => {
+    const wrong = sources.flatMap(({ path, text }) =>
+      packagesOf(text)
+        .filter(name => !(mayMeet[folderOf(path)] ?? []).some(allowed => name === allowed || name.startsWith(allowed)))
+        .map(name => `${path} imports ${name}`),
+    );
+    expect(wrong).toEqual([]);
   });
 
   it.each(Object.keys(mayImport))('%s imports only from where it may', folder => {

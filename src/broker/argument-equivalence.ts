@@ -1,5 +1,6 @@
-import { bytesEqual, utf8Encode } from '../lib/bytes.ts';
+import { bytesEqual, utf8Decode, utf8Encode } from '../lib/bytes.ts';
 import type { BrokerError } from './broker-error.ts';
+import { erlangTerm, INTEGERS, typeWord } from './erlang-term.ts';
 import type { FieldTable, FieldValue } from './field-table.ts';
 
 /** What is declared, for the texts of refusals. */
@@ -8,29 +9,6 @@ export interface Declared {
   readonly vhost: string;
   readonly name: string;
 }
-
-/** RabbitMQ's names of the field types, as its texts show them. */
-const TYPE_WORDS: Record<FieldValue['type'], string> = {
-  boolean: 'bool',
-  int8: 'byte',
-  uint8: 'unsignedbyte',
-  int16: 'short',
-  uint16: 'unsignedshort',
-  int32: 'signedint',
-  uint32: 'unsignedint',
-  int64: 'long',
-  float: 'float',
-  double: 'double',
-  decimal: 'decimal',
-  string: 'longstr',
-  bytes: 'binary',
-  timestamp: 'timestamp',
-  array: 'array',
-  table: 'table',
-  void: 'void',
-};
-
-export const typeWord = (field: FieldValue): string => TYPE_WORDS[field.type];
 
 /** `received` and `current` as RabbitMQ writes them behind these words: quoted, or `none`. */
 export function inequivalent(declared: Declared, argument: string, received: string, current: string): BrokerError {
@@ -48,7 +26,7 @@ export function checkProperty(
   return inequivalent(declared, argument, `'${received}'`, `'${current}'`);
 }
 
-/** Compares one argument by value: the width of an integer does not matter (rabbit_misc:assert_args_equivalence). */
+/** Compares one argument (rabbit_misc:assert_args_equivalence). */
 export function checkArgument(
   declared: Declared,
   argument: string,
@@ -61,7 +39,7 @@ export function checkArgument(
     if (receivedField === currentField) return undefined;
     return inequivalent(declared, argument, fieldWords(receivedField), fieldWords(currentField));
   }
-  if (sameFieldValue(receivedField, currentField)) return undefined;
+  if (isSameArgument(receivedField, currentField)) return undefined;
   return inequivalent(declared, argument, `'${valueWords(receivedField)}'`, `'${valueWords(currentField)}'`);
 }
 
@@ -69,20 +47,16 @@ const fieldWords = (field: FieldValue | undefined): string =>
   field === undefined ? 'none' : `the value '${valueWords(field)}' of type '${typeWord(field)}'`;
 
 function valueWords(field: FieldValue): string {
-  switch (field.type) {
-    case 'void':
-      return 'undefined';
-    case 'decimal':
-      return `{${field.scale},${field.value}}`;
-    case 'bytes':
-      return `<<${field.value.join(',')}>>`;
-    case 'array':
-      return `[${field.value.map(fieldWords).join(', ')}]`;
-    case 'table':
-      return `[${[...field.value].map(([key, value]) => `${key}: ${fieldWords(value)}`).join(', ')}]`;
-    default:
-      return String(field.value);
-  }
+  if (field.type === 'string') return field.value;
+  return field.type === 'bytes' ? utf8Decode(field.value) : erlangTerm(field);
+}
+
+/** Equal as arguments: of one class, whatever the width. */
+const isSameArgument = (a: FieldValue, b: FieldValue): boolean => classOf(a) === classOf(b) && sameFieldValue(a, b);
+
+function classOf(field: FieldValue): string {
+  if (INTEGERS.has(field.type)) return 'integer';
+  return field.type === 'float' ? 'double' : field.type;
 }
 
 /** Erlang's `==` on the values, as RabbitMQ's equivalence checks and headers exchange use it: 1 equals 1.0 of any width. */

@@ -5,6 +5,7 @@
 export type BrokerError =
   | { readonly code: 'access-refused'; readonly text: string }
   | { readonly code: 'no-vhost'; readonly vhost: string }
+  | { readonly code: 'no-user'; readonly user: string }
   | { readonly code: 'no-exchange'; readonly vhost: string; readonly name: string }
   | { readonly code: 'no-queue'; readonly vhost: string; readonly name: string }
   /** A declaration that differs from what exists: `inequivalent arg 'durable' for queue 'q' in vhost '/': received ... but current is ...`. */
@@ -21,7 +22,10 @@ export type BrokerError =
   | { readonly code: 'locked'; readonly vhost: string; readonly name: string }
   | { readonly code: 'exclusive-consumer'; readonly vhost: string; readonly name: string }
   | { readonly code: 'in-use'; readonly kind: 'exchange' | 'queue'; readonly vhost: string; readonly name: string }
+  | { readonly code: 'unknown-exchange-type'; readonly type: string }
   | { readonly code: 'not-empty'; readonly vhost: string; readonly name: string }
+  /** What is to be new is there already. */
+  | { readonly code: 'exists'; readonly text: string }
   /** A value that is wrong in itself; the text says what would be right. */
   | { readonly code: 'invalid'; readonly text: string }
   /** Known to the protocol, but not offered here (yet). */

@@ -1,3 +1,4 @@
+import type { AccessAdministration } from './access/administration.ts';
 import type { Broker, BrokerConnection, BrokerIdentity, ConnectionListener, ConnectRequest, Result } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
 import type { BrokerService } from './broker-service.ts';
@@ -9,6 +10,7 @@ import type { BrokerService } from './broker-service.ts';
 export class BrokerFacade implements Broker {
   readonly identity: BrokerIdentity;
   #service: BrokerService | undefined;
+  #administration: AccessAdministration | undefined;
 
   constructor(identity: BrokerIdentity) {
     this.identity = identity;
@@ -18,8 +20,14 @@ export class BrokerFacade implements Broker {
     return this.#service;
   }
 
-  serve(service: BrokerService | undefined): void {
+  /** Undefined while the node has no place in the cluster. */
+  get administration(): AccessAdministration | undefined {
+    return this.#administration;
+  }
+
+  serve(service: BrokerService | undefined, administration?: AccessAdministration): void {
     this.#service = service;
+    this.#administration = administration;
   }
 
   authenticate(user: string, password: string, peerAddress: string): BrokerError | undefined {

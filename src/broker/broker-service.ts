@@ -1,3 +1,6 @@
+import { checkConnectionLimits } from './access/load.ts';
+import type { PasswordHasher } from './access/passwords.ts';
+import { AheadBudget, type AheadLimits } from './ahead-budget.ts';
 import type {
   Broker,
   BrokerConnection,
@@ -9,7 +12,6 @@ import type {
 } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
 import { Connection } from './connection.ts';
-import type { AheadLimits } from './consumer.ts';
 import type { ClusterGateway } from './gateway.ts';
 import { generatedQueueName } from './names.ts';
 
@@ -18,6 +20,8 @@ export interface BrokerServiceOptions {
   readonly bodyBytesMax: number;
   readonly connectionsMax: number;
   readonly ahead: AheadLimits;
+  /** They may enter from the machine itself only. */
+  readonly loopbackUsers: readonly string[];
 }
 
 export interface BrokerServiceDependencies {
@@ -25,10 +29,8 @@ export interface BrokerServiceDependencies {
   /** 16 random bytes. */
   readonly randomBytes: () => Uint8Array;
   readonly isLoopback: (address: string) => boolean;
+  readonly passwords: PasswordHasher;
 }
-
-/** Until users can be declared there is one, and as in RabbitMQ it may enter from the machine itself only. */
-const GUEST = { user: 'guest', password: 'guest' } as const;
 
 /** The broker of one node: who is connected, and whether they may publish. */
 export class BrokerService implements Broker {
@@ -36,11 +38,13 @@ export class BrokerService implements Broker {
   readonly #deps: BrokerServiceDependencies;
   readonly #connections = new Set<Connection>();
   readonly #waiting = new Set<Connection>();
+  readonly #ahead: AheadBudget;
   #hold: HoldReason | undefined;
 
   constructor(options: BrokerServiceOptions, deps: BrokerServiceDependencies) {
     this.#options = options;
     this.#deps = deps;
+    this.#ahead = new AheadBudget(options.ahead);
   }
 
   get identity(): BrokerIdentity {
@@ -51,25 +55,27 @@ export class BrokerService implements Broker {
   }
 
   authenticate(user: string, password: string, peerAddress: string): BrokerError | undefined {
-    if (user === GUEST.user && password === GUEST.password) {
-      if (this.#deps.isLoopback(peerAddress)) return undefined;
-      return { code: 'access-refused', text: 'User can only log in via localhost' };
+    const { gateway, passwords, isLoopback } = this.#deps;
+    if (password === '') return { code: 'access-refused', text: `user '${user}' - blank password` };
+    if (!passwords.matches(password, gateway.access.user(user)?.password)) {
+      return { code: 'access-refused', text: `user '${user}' - invalid credentials` };
     }
-    return { code: 'access-refused', text: 'Login was refused' };
+    if (!this.#options.loopbackUsers.includes(user) || isLoopback(peerAddress)) return undefined;
+    return { code: 'access-refused', text: `user '${user}' can only connect via localhost` };
   }
 
   async connect(request: ConnectRequest, listener: ConnectionListener): Promise<Result<BrokerConnection>> {
     const { gateway } = this.#deps;
-    if (!gateway.topology.hasVhost(request.vhost))
-      return { ok: false, error: { code: 'no-vhost', vhost: request.vhost } };
     if (this.#connections.size >= this.#options.connectionsMax) {
       const text = `this node has its maximum of ${this.#options.connectionsMax} connections`;
       return { ok: false, error: { code: 'access-refused', text } };
     }
+    const refused = this.#refuse(request);
+    if (refused !== undefined) return { ok: false, error: refused };
     const owner = { ...gateway.self, connection: gateway.nextConnectionNumber() };
-    const { bodyBytesMax, ahead } = this.#options;
+    const { bodyBytesMax } = this.#options;
     const connection = new Connection(
-      { request, owner, bodyBytesMax, ahead },
+      { request, owner, bodyBytesMax, ahead: this.#ahead },
       {
         gateway,
         listener,
@@ -85,6 +91,21 @@ export class BrokerService implements Broker {
     );
     this.#connections.add(connection);
     return { ok: true, value: connection };
+  }
+
+  /** Users, vhosts or permissions have changed: connections of those that are gone end. */
+  reviewAccess(): void {
+    for (const connection of [...this.#connections]) connection.reviewAccess();
+  }
+
+  /** In RabbitMQ's order. */
+  #refuse({ user, vhost }: ConnectRequest): BrokerError | undefined {
+    const { access, load } = this.#deps.gateway;
+    const found = access.vhost(vhost);
+    if (found === undefined || found.isLeaving) return { code: 'no-vhost', vhost };
+    const limited = checkConnectionLimits({ user, vhost }, access, load);
+    if (limited !== undefined || access.permission(user, vhost) !== undefined) return limited;
+    return { code: 'access-refused', text: `access to vhost '${vhost}' refused for user '${user}'` };
   }
 
   /** Publishes of all clients of this node wait as long as there is a reason. */

@@ -1,5 +1,6 @@
 import type { BrokerError } from './broker-error.ts';
 import type { FieldTable } from './field-table.ts';
+import type { Routable } from './route-collector.ts';
 
 /**
  * The one port of the broker that protocol adapters speak to (DESIGN section 7). Control operations answer with promises;
@@ -39,6 +40,8 @@ export interface ConnectionListener {
   resumed(): void;
   /** The node can no longer serve this connection (it lost its lease, or is stopping): close it with 320. */
   closed(reason: string): void;
+  /** Whoever administers the broker has ended the connection, which the text explains: close it with 320. */
+  dismissed(text: string): void;
 }
 
 /** `alarm` is worth telling the client (connection.blocked); the others pass within moments. */
@@ -48,8 +51,12 @@ export type HoldReason =
   | { readonly kind: 'alarm'; readonly text: string };
 
 export interface BrokerConnection {
+  /** Why publishes are held at the moment; `held` tells only of what comes later. */
+  readonly hold: HoldReason | undefined;
   /** False while publishes are held. May turn false only between two turns of the event loop, or by a publish of this connection. */
   readonly mayPublish: boolean;
+  /** Why the connection's user may have no further session: to be asked before `openSession`. */
+  mayOpenSession(): BrokerError | undefined;
   openSession(listener: SessionListener): BrokerSession;
   /** A mark for everything that was handed to `deliver` on this connection so far. */
   deliveredMark(): number;
@@ -74,13 +81,10 @@ export interface SessionListener {
   consumerCancelled(consumer: ConsumerHandle): void;
 }
 
-export interface Publish {
+export interface Publish extends Routable {
   readonly exchange: string;
-  readonly routingKey: string;
   /** AMQP 0-9-1 property flags and property list, as in a content header: the common form of all protocols. */
   readonly properties: Uint8Array;
-  /** Decoded lazily by the exchange types that need it. */
-  readonly headers: () => FieldTable | undefined;
   /** The body in parts, copied before `publish` returns. */
   readonly body: readonly Uint8Array[];
   readonly bodyBytes: number;
@@ -115,6 +119,8 @@ export type SettleHow = 'settle' | 'return' | 'discard';
 /** One AMQP channel, one gRPC stream. Control operations of a session run one at a time, in call order. */
 export interface BrokerSession {
   publish(publish: Publish): PublishResult;
+  /** Why `publish` would refuse the message now, for adapters that keep it until later. */
+  checkPublish(publish: Publish): BrokerError | undefined;
 
   declareExchange(request: ExchangeDeclare): Promise<Result<void>>;
   deleteExchange(request: { readonly name: string; readonly ifUnused: boolean }): Promise<Result<void>>;
@@ -127,8 +133,15 @@ export interface BrokerSession {
   purgeQueue(name: string): Promise<Result<{ readonly messageCount: number }>>;
   bindQueue(request: BindingRequest): Promise<Result<void>>;
   unbindQueue(request: BindingRequest): Promise<Result<void>>;
+  bindExchange(request: ExchangeBindingRequest): Promise<Result<void>>;
+  unbindExchange(request: ExchangeBindingRequest): Promise<Result<void>>;
 
   consume(request: ConsumeRequest): Promise<Result<void>>;
+  /** Opens a queue of the session's own for replies, which ends with its consumer, and consumes from it without acknowledgement. */
+  consumeReplies(request: {
+    readonly consumer: ConsumerHandle;
+    readonly tag: string;
+  }): Promise<Result<{ readonly queue: string }>>;
   /** No more deliveries after the answer. What is unsettled stays with the session and can be settled. */
   cancel(consumer: ConsumerHandle): Promise<void>;
   /** Prefetch for consumers opened later (`consumer`) or for the whole session together (`session`); 0 is unlimited. */
@@ -143,7 +156,9 @@ export interface BrokerSession {
     readonly autoAck: boolean;
     readonly consumer: ConsumerHandle;
   }): Promise<Result<GetResult>>;
-  /** Waits until everything asked of the shards by this session so far is answered; AMQP's close and tx need it. */
+  /** Resolves when every publish that wants a confirm and every settlement of this session so far is decided. */
+  settled(): Promise<void>;
+  /** Waits until everything asked of the shards by this session so far is answered; AMQP's close needs it. */
   close(): Promise<void>;
 }
 
@@ -176,6 +191,14 @@ export interface QueueDeclared {
 export interface BindingRequest {
   readonly queue: string;
   readonly exchange: string;
+  readonly routingKey: string;
+  readonly arguments: FieldTable;
+}
+
+export interface ExchangeBindingRequest {
+  /** Where the messages go. */
+  readonly destination: string;
+  readonly source: string;
   readonly routingKey: string;
   readonly arguments: FieldTable;
 }

@@ -1,3 +1,7 @@
+import { GuardedSession } from './access/guarded-session.ts';
+import { checkChannelLimit } from './access/load.ts';
+import { SessionAccess } from './access/session-access.ts';
+import type { AheadBudget } from './ahead-budget.ts';
 import type {
   BrokerConnection,
   BrokerSession,
@@ -6,7 +10,8 @@ import type {
   HoldReason,
   SessionListener,
 } from './broker.ts';
-import type { AheadLimits, Consumer } from './consumer.ts';
+import type { BrokerError } from './broker-error.ts';
+import type { Consumer } from './consumer.ts';
 import type { ClusterGateway, HomeStream } from './gateway.ts';
 import { Session } from './session.ts';
 import type { ConnectionOwner } from './topology-records.ts';
@@ -15,7 +20,7 @@ export interface ConnectionOptions {
   readonly request: ConnectRequest;
   readonly owner: ConnectionOwner;
   readonly bodyBytesMax: number;
-  readonly ahead: AheadLimits;
+  readonly ahead: AheadBudget;
 }
 
 export interface ConnectionDependencies {
@@ -42,6 +47,7 @@ export class Connection implements BrokerConnection {
   readonly #options: ConnectionOptions;
   readonly #deps: ConnectionDependencies;
   readonly #sessions = new Set<Session>();
+  readonly #access: SessionAccess;
   /** Homes whose streams were full after a publish of this connection. */
   readonly #full = new Set<HomeStream>();
   #hold: HoldReason | undefined;
@@ -57,6 +63,10 @@ export class Connection implements BrokerConnection {
     this.#options = options;
     this.#deps = deps;
     this.#hold = deps.nodeHold();
+    const { access, topology, load } = deps.gateway;
+    this.#access = new SessionAccess(options.request, access, topology);
+    load.add('vhost-connections', options.request.vhost, 1);
+    load.add('user-connections', options.request.user, 1);
   }
 
   get owner(): ConnectionOwner {
@@ -65,12 +75,20 @@ export class Connection implements BrokerConnection {
   get request(): ConnectRequest {
     return this.#options.request;
   }
+  get hold(): HoldReason | undefined {
+    return this.#hold;
+  }
   get mayPublish(): boolean {
     if (this.#hold !== undefined) return false;
     if (this.#deps.gateway.mayRoute()) return true;
     // The event loop has stood still since the lease ended, and nobody has looked yet.
     this.#deps.leaseEnded();
     return false;
+  }
+
+  mayOpenSession(): BrokerError | undefined {
+    const { access, load } = this.#deps.gateway;
+    return checkChannelLimit(this.request.user, access, load);
   }
 
   openSession(listener: SessionListener): BrokerSession {
@@ -90,11 +108,14 @@ export class Connection implements BrokerConnection {
         exclusiveDeclared: () => {
           this.#mayOwnQueues = true;
         },
-        closed: closed => this.#sessions.delete(closed),
+        closed: closed => {
+          if (this.#sessions.delete(closed)) gateway.load.add('user-channels', request.user, -1);
+        },
       },
     );
     this.#sessions.add(session);
-    return session;
+    gateway.load.add('user-channels', request.user, 1);
+    return new GuardedSession(session, this.#access);
   }
 
   deliveredMark(): number {
@@ -135,9 +156,21 @@ export class Connection implements BrokerConnection {
     this.#deps.listener.closed(reason);
   }
 
+  /** Ends the connection if its user or vhost is gone. */
+  reviewAccess(): void {
+    const { access } = this.#deps.gateway;
+    const { user, vhost } = this.request;
+    const found = access.vhost(vhost);
+    const isVhostGone = found === undefined || found.isLeaving;
+    if (!isVhostGone && access.user(user) !== undefined) return;
+    this.#deps.listener.dismissed(isVhostGone ? `vhost '${vhost}' is deleted` : `user '${user}' is deleted`);
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#deps.gateway.load.add('vhost-connections', this.request.vhost, -1);
+    this.#deps.gateway.load.add('user-connections', this.request.user, -1);
     await Promise.all([...this.#sessions].map(session => session.close()));
     // Whether or not this node has heard of them yet: nobody else would end them.
     if (this.#mayOwnQueues) await this.#deps.gateway.connectionClosed(this.owner);

@@ -1,13 +1,8 @@
 import type { ConsumerId } from '../lib/ids.ts';
 import { Settlement } from '../queue/commands.ts';
+import type { AheadWindow } from './ahead-budget.ts';
 import type { ConsumerHandle, SettleHow } from './broker.ts';
 import type { ConsumerReceiver, HomeStream } from './gateway.ts';
-
-/** How far a consumer may run ahead of its socket (R26). */
-export interface AheadLimits {
-  readonly messagesMax: number;
-  readonly bytesMax: number;
-}
 
 export interface ConsumerOptions {
   readonly handle: ConsumerHandle;
@@ -15,7 +10,9 @@ export interface ConsumerOptions {
   readonly autoAck: boolean;
   /** Unsettled messages at most; 0 is unlimited. */
   readonly prefetch: number;
-  readonly ahead: AheadLimits;
+  /** Of the session's prefetch; 0 is unlimited. */
+  readonly share: number;
+  readonly ahead: AheadWindow;
 }
 
 /** What a consumer tells its session. */
@@ -27,12 +24,18 @@ export interface ConsumerListener {
     content: Uint8Array,
     more: readonly Uint8Array[],
   ): void;
-  cancelled(consumer: Consumer): void;
+  /** By the shard: the `unsettled` messages that it had are no longer its own. */
+  cancelled(consumer: Consumer, unsettled: number): void;
   /** Nothing is left to settle of a consumer that its client has cancelled. */
   finished(consumer: Consumer): void;
 }
 
-const SETTLEMENTS = { settle: Settlement.settle, return: Settlement.return, discard: Settlement.discard } as const;
+/** What a client's word means to the shard. */
+export const SETTLEMENTS = {
+  settle: Settlement.settle,
+  return: Settlement.return,
+  discard: Settlement.discard,
+} as const;
 
 /**
  * One consumer of one session. Grants the shard credit in messages and bytes out of what has left for the socket, so that
@@ -42,8 +45,7 @@ export class Consumer implements ConsumerReceiver {
   readonly #options: ConsumerOptions;
   readonly #stream: HomeStream;
   readonly #listener: ConsumerListener;
-  /** Of the session's prefetch; 0 is unlimited. */
-  #share = 0;
+  #share: number;
   #prefetch: number;
   #delivered = 0;
   #deliveredBytes = 0;
@@ -59,8 +61,9 @@ export class Consumer implements ConsumerReceiver {
     this.#stream = stream;
     this.#listener = listener;
     this.#prefetch = options.prefetch;
-    this.#deliverThrough = options.ahead.messagesMax;
-    this.#bytesThrough = options.ahead.bytesMax;
+    this.#share = options.share;
+    this.#deliverThrough = options.ahead.messages;
+    this.#bytesThrough = options.ahead.bytes;
   }
 
   get handle(): ConsumerHandle {
@@ -68,6 +71,9 @@ export class Consumer implements ConsumerReceiver {
   }
   get id(): ConsumerId {
     return this.#options.id;
+  }
+  get autoAck(): boolean {
+    return this.#options.autoAck;
   }
   get stream(): HomeStream {
     return this.#stream;
@@ -99,10 +105,17 @@ export class Consumer implements ConsumerReceiver {
     this.#listener.deliver(this, number, deliveryCount, content, more);
   }
 
+  /** The shard does not want it. */
+  refused(): void {
+    this.#options.ahead.close();
+  }
+
   cancelled(): void {
     this.#cancelled = true;
+    this.#options.ahead.close();
+    const unsettled = this.#outstanding;
     this.#outstanding = 0;
-    this.#listener.cancelled(this);
+    this.#listener.cancelled(this, unsettled);
   }
 
   /** Deliveries up to `number`, `bytes` in all, are in the socket's buffer: settle automatic ones, renew the credit. */
@@ -110,12 +123,13 @@ export class Consumer implements ConsumerReceiver {
     if (number <= this.#flushed) return;
     if (this.#options.autoAck) this.settle(this.#flushed + 1, number, 'settle');
     this.#flushed = number;
-    const { messagesMax, bytesMax } = this.#options.ahead;
+    const { ahead } = this.#options;
     const messagesLeft = this.#deliverThrough - number;
     const bytesLeft = this.#bytesThrough - bytes;
-    if (this.#cancelled || (messagesLeft * 2 > messagesMax && bytesLeft * 2 > bytesMax)) return;
-    this.#deliverThrough = number + messagesMax;
-    this.#bytesThrough = bytes + bytesMax;
+    if (this.#cancelled || (messagesLeft * 2 > ahead.messages && bytesLeft * 2 > ahead.bytes)) return;
+    ahead.grow();
+    this.#deliverThrough = number + ahead.messages;
+    this.#bytesThrough = bytes + ahead.bytes;
     this.#stream.credit(this.id, this.credit);
   }
 
@@ -154,6 +168,7 @@ export class Consumer implements ConsumerReceiver {
     return new Promise(resolve => {
       this.#stream.cancel(this.id, () => {
         this.#cancelled = true;
+        this.#options.ahead.close();
         resolve();
       });
     });
@@ -161,6 +176,7 @@ export class Consumer implements ConsumerReceiver {
 
   /** Everything unsettled goes back to the queue. Resolves when it has. */
   release(): Promise<void> {
+    this.#options.ahead.close();
     return new Promise(resolve => this.#stream.release(this.id, () => resolve()));
   }
 }

@@ -1,6 +1,7 @@
-import { checkArgument, checkProperty, type Declared, typeWord } from './argument-equivalence.ts';
+import { checkArgument, checkProperty, type Declared } from './argument-equivalence.ts';
 import type { ExchangeDeclare, QueueDeclare } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
+import { typeWord } from './erlang-term.ts';
 import type { FieldTable } from './field-table.ts';
 import { described } from './names.ts';
 import { checkQueueArgumentsEquivalent } from './queue-arguments.ts';
@@ -17,10 +18,17 @@ export interface DeclareQueue extends Omit<QueueDeclare, 'passive'> {
   readonly owner: ConnectionOwner;
 }
 
+/** What messages are to reach by a binding. */
+export interface NamedDestination {
+  readonly kind: 'exchange' | 'queue';
+  readonly name: string;
+}
+
 export interface BindRequest {
   readonly vhost: string;
-  readonly exchange: string;
-  readonly queue: string;
+  /** The exchange that the binding belongs to. */
+  readonly source: string;
+  readonly destination: NamedDestination;
   readonly routingKey: string;
   readonly arguments: FieldTable;
   readonly owner: ConnectionOwner;

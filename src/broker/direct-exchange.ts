@@ -1,37 +1,38 @@
-import type { QueueId } from '../lib/ids.ts';
+import { DestinationCounts } from './destination-counts.ts';
 import type { ExchangeBindings, ExchangeType } from './exchange-type.ts';
-import type { FieldTable } from './field-table.ts';
-import { QueueCounts } from './queue-counts.ts';
+import type { Routable, RouteCollector } from './route-collector.ts';
 import type { BindingRecord } from './topology-records.ts';
 
 /** Routing key equals binding key (AMQP 0-9-1, 3.1.3.1). */
 export const directExchangeType: ExchangeType = {
   name: 'direct',
   reads: 'routing-key',
+  checkExchange: () => undefined,
   checkBinding: () => undefined,
   createBindings: () => new DirectBindings(),
 };
 
 class DirectBindings implements ExchangeBindings {
-  readonly #queuesByKey = new Map<string, QueueCounts>();
+  readonly #byKey = new Map<string, DestinationCounts>();
 
   add(binding: BindingRecord): void {
-    let queues = this.#queuesByKey.get(binding.routingKey);
-    if (queues === undefined) {
-      queues = new QueueCounts();
-      this.#queuesByKey.set(binding.routingKey, queues);
+    let destinations = this.#byKey.get(binding.routingKey);
+    if (destinations === undefined) {
+      destinations = new DestinationCounts();
+      this.#byKey.set(binding.routingKey, destinations);
     }
-    queues.add(binding.queue);
+    destinations.add(binding.destination);
   }
 
   remove(binding: BindingRecord): void {
-    const queues = this.#queuesByKey.get(binding.routingKey);
-    if (queues === undefined) return;
-    queues.remove(binding.queue);
-    if (queues.isEmpty) this.#queuesByKey.delete(binding.routingKey);
+    const destinations = this.#byKey.get(binding.routingKey);
+    if (destinations === undefined) return;
+    destinations.remove(binding.destination);
+    if (destinations.isEmpty) this.#byKey.delete(binding.routingKey);
   }
 
-  route(routingKey: string, _headers: () => FieldTable | undefined, into: Set<QueueId>): void {
-    this.#queuesByKey.get(routingKey)?.addTo(into);
+  route(message: Routable, into: RouteCollector): void {
+    this.#byKey.get(message.routingKey)?.addTo(into);
+    for (const key of message.moreRoutingKeys) this.#byKey.get(key)?.addTo(into);
   }
 }

@@ -1,9 +1,13 @@
-import type { QueueId } from '../lib/ids.ts';
+import type { Random } from '../lib/random.ts';
 import type { BrokerError } from './broker-error.ts';
+import { consistentHashExchangeType } from './consistent-hash-exchange.ts';
 import { directExchangeType } from './direct-exchange.ts';
 import { fanoutExchangeType } from './fanout-exchange.ts';
 import type { FieldTable } from './field-table.ts';
 import { headersExchangeType } from './headers-exchange.ts';
+import { modulusHashExchangeType } from './modulus-hash-exchange.ts';
+import { randomExchangeType } from './random-exchange.ts';
+import type { Routable, RouteCollector } from './route-collector.ts';
 import { topicExchangeType } from './topic-exchange.ts';
 import type { BindingRecord } from './topology-records.ts';
 
@@ -11,21 +15,30 @@ import type { BindingRecord } from './topology-records.ts';
 export interface ExchangeBindings {
   add(binding: BindingRecord): void;
   remove(binding: BindingRecord): void;
-  /** Adds the queues that a message goes to. */
-  route(routingKey: string, headers: () => FieldTable | undefined, into: Set<QueueId>): void;
+  route(message: Routable, into: RouteCollector, random: Random): void;
 }
 
 export interface ExchangeType {
   readonly name: string;
-  /** What of a message decides where it goes, besides the bindings. */
-  readonly reads: 'nothing' | 'routing-key' | 'headers';
-  checkBinding(bindingArguments: FieldTable): BrokerError | undefined;
-  createBindings(): ExchangeBindings;
+  /** What of a message decides where it goes, besides the bindings. A route by `more` than the routing key is never remembered. */
+  readonly reads: 'nothing' | 'routing-key' | 'more';
+  /** The arguments of a new exchange. */
+  checkExchange(exchangeArguments: FieldTable): BrokerError | undefined;
+  checkBinding(routingKey: string, bindingArguments: FieldTable): BrokerError | undefined;
+  createBindings(exchangeArguments: FieldTable): ExchangeBindings;
 }
 
 const EXCHANGE_TYPES: ReadonlyMap<string, ExchangeType> = new Map(
-  [directExchangeType, fanoutExchangeType, topicExchangeType, headersExchangeType].map(type => [type.name, type]),
+  [
+    directExchangeType,
+    fanoutExchangeType,
+    topicExchangeType,
+    headersExchangeType,
+    consistentHashExchangeType,
+    modulusHashExchangeType,
+    randomExchangeType,
+  ].map(type => [type.name, type]),
 );
 
-/** Undefined for a type that does not exist: AMQP closes the connection for it (503, `unknown exchange type`). */
+/** Undefined for a type that does not exist. */
 export const exchangeType = (name: string): ExchangeType | undefined => EXCHANGE_TYPES.get(name);

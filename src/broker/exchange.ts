@@ -1,29 +1,46 @@
 import { assert } from '../lib/assert.ts';
-import type { QueueId } from '../lib/ids.ts';
+import type { Random } from '../lib/random.ts';
+import { alternateExchange } from './declarations.ts';
 import { type ExchangeBindings, type ExchangeType, exchangeType } from './exchange-type.ts';
 import type { FieldTable } from './field-table.ts';
 import { tableKey } from './field-table-codec.ts';
-import type { BindingRecord, ExchangeRecord, QueueRecord } from './topology-records.ts';
+import type { Routable, RouteCollector } from './route-collector.ts';
+import type { BindingRecord, Destination, ExchangeRecord, QueueRecord } from './topology-records.ts';
+import { destinationExchange } from './topology-records.ts';
 
-/** An exchange with its bindings. Only `Topology` changes it. */
+/** An exchange with its bindings. Only `TopologyBindings` and `ExchangeDirectory` change it. */
 export class Exchange {
   readonly record: ExchangeRecord;
   readonly type: ExchangeType;
-  /** The router's memory of where routing keys lead. Thrown away with every change of the bindings. */
+  /** The name of the exchange that gets what this one cannot route. */
+  readonly alternate: string | undefined;
+  /** Bindings of exchanges that lead here. */
+  readonly incoming = new Set<BindingRecord>();
+  /** The router's memory of where routing keys lead. Thrown away with every change of what they lead through. */
   routes: Map<string, readonly QueueRecord[]> | undefined = undefined;
+  /** A remembered route leads through this exchange. */
+  isRemembered = false;
   readonly #byKey = new Map<string, BindingRecord>();
   readonly #bindings: ExchangeBindings;
+  /** Bindings that lead to exchanges. */
+  #linkCount = 0;
 
   constructor(record: ExchangeRecord) {
     const type = exchangeType(record.type);
     assert(type !== undefined, () => `exchange ${record.name} of unknown type ${record.type}`);
     this.record = record;
     this.type = type;
-    this.#bindings = type.createBindings();
+    this.alternate = alternateExchange(record);
+    this.#bindings = type.createBindings(record.arguments);
   }
 
   get bindingCount(): number {
     return this.#byKey.size;
+  }
+
+  /** Whether messages with different routing keys may go different ways from here. */
+  get readsRoutingKey(): boolean {
+    return this.type.reads !== 'nothing' || this.#linkCount > 0 || this.alternate !== undefined;
   }
 
   /** Oldest first. */
@@ -31,27 +48,27 @@ export class Exchange {
     return this.#byKey.values();
   }
 
-  binding(queue: QueueId, routingKey: string, bindingArguments: FieldTable): BindingRecord | undefined {
-    return this.#byKey.get(bindingKeyOf(queue, routingKey, bindingArguments));
+  binding(destination: Destination, routingKey: string, bindingArguments: FieldTable): BindingRecord | undefined {
+    return this.#byKey.get(bindingKeyOf(destination, routingKey, bindingArguments));
   }
 
   add(binding: BindingRecord): void {
-    this.#byKey.set(bindingKeyOf(binding.queue, binding.routingKey, binding.arguments), binding);
+    this.#byKey.set(bindingKeyOf(binding.destination, binding.routingKey, binding.arguments), binding);
     this.#bindings.add(binding);
-    this.routes = undefined;
+    if (destinationExchange(binding.destination) !== undefined) this.#linkCount++;
   }
 
   remove(binding: BindingRecord): void {
-    this.#byKey.delete(bindingKeyOf(binding.queue, binding.routingKey, binding.arguments));
+    this.#byKey.delete(bindingKeyOf(binding.destination, binding.routingKey, binding.arguments));
     this.#bindings.remove(binding);
-    this.routes = undefined;
+    if (destinationExchange(binding.destination) !== undefined) this.#linkCount--;
   }
 
-  route(routingKey: string, headers: () => FieldTable | undefined, into: Set<QueueId>): void {
-    this.#bindings.route(routingKey, headers, into);
+  route(message: Routable, into: RouteCollector, random: Random): void {
+    this.#bindings.route(message, into, random);
   }
 }
 
-/** A binding is the same binding when queue, key and arguments are equal. Arguments stand last, because they may hold any character. */
-const bindingKeyOf = (queue: QueueId, routingKey: string, bindingArguments: FieldTable): string =>
-  `${queue} ${routingKey.length} ${routingKey}${tableKey(bindingArguments)}`;
+/** A binding is the same binding when destination, key and arguments are equal. Arguments stand last, because they may hold any character. */
+const bindingKeyOf = (destination: Destination, routingKey: string, bindingArguments: FieldTable): string =>
+  `${destination} ${routingKey.length} ${routingKey}${tableKey(bindingArguments)}`;

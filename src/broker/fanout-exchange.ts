@@ -1,29 +1,29 @@
-import type { QueueId } from '../lib/ids.ts';
+import { DestinationCounts } from './destination-counts.ts';
 import type { ExchangeBindings, ExchangeType } from './exchange-type.ts';
-import type { FieldTable } from './field-table.ts';
-import { QueueCounts } from './queue-counts.ts';
+import type { Routable, RouteCollector } from './route-collector.ts';
 import type { BindingRecord } from './topology-records.ts';
 
-/** Every bound queue, whatever the routing key (AMQP 0-9-1, 3.1.3.2). */
+/** Everything that is bound, whatever the routing key (AMQP 0-9-1, 3.1.3.2). */
 export const fanoutExchangeType: ExchangeType = {
   name: 'fanout',
   reads: 'nothing',
+  checkExchange: () => undefined,
   checkBinding: () => undefined,
   createBindings: () => new FanoutBindings(),
 };
 
 class FanoutBindings implements ExchangeBindings {
-  readonly #queues = new QueueCounts();
+  readonly #destinations = new DestinationCounts();
 
   add(binding: BindingRecord): void {
-    this.#queues.add(binding.queue);
+    this.#destinations.add(binding.destination);
   }
 
   remove(binding: BindingRecord): void {
-    this.#queues.remove(binding.queue);
+    this.#destinations.remove(binding.destination);
   }
 
-  route(_routingKey: string, _headers: () => FieldTable | undefined, into: Set<QueueId>): void {
-    this.#queues.addTo(into);
+  route(_message: Routable, into: RouteCollector): void {
+    this.#destinations.addTo(into);
   }
 }

@@ -101,7 +101,7 @@ function writeValue(writer: ByteWriter, field: FieldValue): void {
       break;
     case 'int64':
     case 'timestamp':
-      writeInt64(writer, field.value);
+      writeBits64(writer, field.value);
       break;
     case 'decimal':
       writer.u8(field.scale);
@@ -142,8 +142,9 @@ function readValue(reader: ByteReader): FieldValue {
     case 'double':
       return { type, value: reader.f64() };
     case 'int64':
+      return { type, value: BigInt.asIntN(64, readBits64(reader)) };
     case 'timestamp':
-      return { type, value: readInt64(reader) };
+      return { type, value: readBits64(reader) };
     case 'decimal':
       return { type, scale: reader.u8(), value: reader.f64() };
     case 'string':
@@ -159,13 +160,13 @@ function readValue(reader: ByteReader): FieldValue {
   }
 }
 
-function writeInt64(writer: ByteWriter, value: bigint): void {
+function writeBits64(writer: ByteWriter, value: bigint): void {
   const bits = BigInt.asUintN(64, value);
   writer.u32(Number(bits >> 32n));
   writer.u32(Number(bits & 0xffff_ffffn));
 }
 
-function readInt64(reader: ByteReader): bigint {
+function readBits64(reader: ByteReader): bigint {
   const high = BigInt(reader.u32());
-  return BigInt.asIntN(64, (high << 32n) | BigInt(reader.u32()));
+  return (high << 32n) | BigInt(reader.u32());
 }

@@ -3,6 +3,8 @@ import type { ConsumerId, QueueId } from '../lib/ids.ts';
 import type { Credit, QueueConfig, Settlement } from '../queue/commands.ts';
 import type { MessageFields } from '../queue/message-block.ts';
 import type { Outcome } from '../queue/outcomes.ts';
+import type { AccessGateway } from './access/administration.ts';
+import type { NodeLoad } from './access/load.ts';
 import type { Result } from './broker.ts';
 import type { Router } from './router.ts';
 import type { BindRequest, DeclareExchange, DeclareQueue, TopologyView } from './topology.ts';
@@ -10,9 +12,10 @@ import type { ConnectionOwner, NodeStart, QueueHome, QueueRecord } from './topol
 
 /**
  * What a command came to. `abandoned`: nobody will ever say, because this node lost its place in the cluster before the
- * shard answered; a publish with it is not confirmed.
+ * shard answered. `home-gone`: a volatile home ended with its node, and its queues with it. A publish with either is not
+ * confirmed.
  */
-export type Decision = Outcome | { readonly kind: 'abandoned' };
+export type Decision = Outcome | { readonly kind: 'abandoned' | 'home-gone' };
 
 /** What happens when a shard has decided; undefined is the default outcome: accepted, done. */
 export type OnOutcome = (outcome: Decision | undefined) => void;
@@ -56,7 +59,9 @@ export interface HomeStream {
 }
 
 /** The cluster, as the broker needs it. */
-export interface ClusterGateway {
+export interface ClusterGateway extends AccessGateway {
+  /** What limits of connections and channels are compared with. */
+  readonly load: NodeLoad;
   readonly topology: TopologyView;
   readonly router: Router;
   /** This start of this node. */

@@ -7,6 +7,9 @@ export const NAME_BYTES_MAX = 255;
 export const RESERVED_PREFIX = 'amq.';
 export const DEFAULT_VHOST = '/';
 export const DEFAULT_EXCHANGE = '';
+/** Stands for the channel's own replies (RabbitMQ, "Direct Reply-to"); with a dot and a token behind it for those of one channel. */
+export const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
+export const REPLY_QUEUE_PREFIX = `${REPLY_QUEUE}.`;
 
 const GENERATED_PREFIX = 'amq.gen-';
 const GENERATED_BYTES = 16;
@@ -43,6 +46,10 @@ export function generatedQueueName(random: Uint8Array): string {
   }
   return name;
 }
+
+/** A queue for the replies to one channel, out of a generated name. */
+export const replyQueueName = (generated: string): string =>
+  REPLY_QUEUE_PREFIX + generated.slice(GENERATED_PREFIX.length);
 
 /** How RabbitMQ names a thing in its texts: `queue 'q' in vhost '/'`. */
 export const described = (kind: 'exchange' | 'queue', vhost: string, name: string): string =>

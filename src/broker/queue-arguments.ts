@@ -1,15 +1,18 @@
-import { checkArgument, type Declared, inequivalent, typeWord } from './argument-equivalence.ts';
+import { type ArgumentCheck, CONSUMER_CHECKS, checkType, QUEUE_CHECKS } from './argument-checks.ts';
+import { checkArgument, type Declared, inequivalent } from './argument-equivalence.ts';
 import type { BrokerError } from './broker-error.ts';
-import type { FieldTable } from './field-table.ts';
+import { typeWord } from './erlang-term.ts';
+import type { FieldTable, FieldValue } from './field-table.ts';
 import { described } from './names.ts';
 
 const QUEUE_TYPE = 'x-queue-type';
+const DEAD_LETTER_EXCHANGE = 'x-dead-letter-exchange';
 
 /** The arguments that RabbitMQ compares when a queue is declared again, in its order: the first difference is reported. */
 const COMPARED = [
   'x-expires',
   'x-message-ttl',
-  'x-dead-letter-exchange',
+  DEAD_LETTER_EXCHANGE,
   'x-dead-letter-routing-key',
   'x-dead-letter-strategy',
   'x-max-length',
@@ -24,33 +27,93 @@ const COMPARED = [
   'x-delivery-limit',
   'x-quorum-initial-group-size',
   'x-queue-leader-locator',
+  'x-queue-master-locator',
 ];
 
+/** Of streams: another queue cannot have them. */
+const STREAM_ARGUMENTS = ['x-max-age', 'x-stream-max-segment-size-bytes', 'x-initial-cluster-size'];
+
 /**
- * Checks the arguments of a new queue. An `x-` argument that would have no effect is refused by name, so that nobody
- * relies on a limit that is not kept; other arguments are stored and otherwise ignored, as RabbitMQ does.
+ * Checks the arguments of a new queue as RabbitMQ does. An `x-` argument that would have no effect is then refused by
+ * name, so that nobody relies on a limit that is not kept; other arguments are stored and otherwise ignored.
  */
 export function checkQueueArguments(declared: Declared, received: FieldTable): BrokerError | undefined {
-  const invalidType = checkQueueType(declared, received);
-  if (invalidType) return invalidType;
-  for (const key of [...received.keys()].sort()) {
-    if (key === QUEUE_TYPE || !key.startsWith('x-')) continue;
-    return { code: 'not-implemented', text: `argument '${key}' for ${words(declared)} is not supported` };
-  }
-  return undefined;
+  return (
+    checkDeadLetterExchange(declared, received) ??
+    checkQueueType(declared, received) ??
+    checkValues(declared, received, QUEUE_CHECKS) ??
+    checkOfType(declared, received, STREAM_ARGUMENTS, received) ??
+    checkEffects(declared, received)
+  );
+}
+
+/** Checks the arguments of a consumer of a queue with these arguments. Those that RabbitMQ does not know are ignored. */
+export function checkConsumerArguments(
+  declared: Declared,
+  received: FieldTable,
+  queueArguments: FieldTable,
+): BrokerError | undefined {
+  if (received.size === 0) return undefined;
+  return (
+    checkValues(declared, received, CONSUMER_CHECKS) ??
+    checkOfType(declared, received, ['x-stream-offset'], queueArguments)
+  );
+}
+
+function checkDeadLetterExchange(declared: Declared, received: FieldTable): BrokerError | undefined {
+  const exchange = received.get(DEAD_LETTER_EXCHANGE);
+  if (exchange === undefined || exchange.type === 'string') return undefined;
+  const text = `invalid type '${typeWord(exchange)}' for arg '${DEAD_LETTER_EXCHANGE}' in ${words(declared)}`;
+  return { code: 'invalid', text };
 }
 
 function checkQueueType(declared: Declared, received: FieldTable): BrokerError | undefined {
   const type = received.get(QUEUE_TYPE);
   if (type === undefined) return undefined;
-  const invalid = `invalid arg '${QUEUE_TYPE}' for ${words(declared)}`;
-  if (type.type !== 'string') return { code: 'invalid', text: `${invalid}: {unacceptable_type,${typeWord(type)}}` };
-  if (type.value === 'quorum' || type.value === 'classic') return undefined;
-  if (type.value === 'stream') {
-    return { code: 'not-implemented', text: `queue type 'stream' for ${words(declared)} is not supported` };
-  }
-  return { code: 'invalid', text: `${invalid}: "unsupported queue type '${type.value}'"` };
+  const fault = checkType(type, received);
+  if (fault !== undefined) return invalid(declared, QUEUE_TYPE, fault);
+  if (type.type !== 'string' || type.value !== 'stream') return undefined;
+  return { code: 'not-implemented', text: `queue type 'stream' for ${words(declared)} is not supported` };
 }
+
+function checkValues(
+  declared: Declared,
+  received: FieldTable,
+  checks: ReadonlyMap<string, ArgumentCheck>,
+): BrokerError | undefined {
+  for (const [name, check] of checks) {
+    const field = received.get(name);
+    const fault = field && check(field, received);
+    if (fault !== undefined) return invalid(declared, name, fault);
+  }
+  return undefined;
+}
+
+/** Quorum and classic queues are one type here, which takes the arguments of both; those of a stream it does not take. */
+function checkOfType(
+  declared: Declared,
+  received: FieldTable,
+  refused: readonly string[],
+  queueArguments: FieldTable,
+): BrokerError | undefined {
+  const name = refused.find(argument => received.has(argument));
+  if (name === undefined) return undefined;
+  const type = `rabbit_${queueType(queueArguments)}_queue`;
+  return { code: 'invalid', text: `invalid arg '${name}' for ${words(declared)} of queue type ${type}` };
+}
+
+function checkEffects(declared: Declared, received: FieldTable): BrokerError | undefined {
+  for (const name of [...received.keys()].sort()) {
+    if (name === QUEUE_TYPE || !name.startsWith('x-') || asksForNothing(name, received.get(name)!)) continue;
+    return { code: 'not-implemented', text: `argument '${name}' for ${words(declared)} is not supported` };
+  }
+  return undefined;
+}
+
+/** What every queue does anyway. */
+const asksForNothing = (name: string, field: FieldValue): boolean =>
+  (name === 'x-single-active-consumer' && field.type === 'boolean' && !field.value) ||
+  (name === 'x-queue-mode' && field.type === 'string' && field.value === 'default');
 
 /** A queue is declared again: is it the same queue? */
 export function checkQueueArgumentsEquivalent(
@@ -67,10 +130,18 @@ export function checkQueueArgumentsEquivalent(
   if (type === undefined || (type.type === 'string' && (type.value === 'quorum' || type.value === 'classic'))) {
     return undefined;
   }
-  const existing = current.get(QUEUE_TYPE);
-  const existingWords = existing?.type === 'string' ? existing.value : 'classic';
   const receivedWords = type.type === 'string' ? type.value : typeWord(type);
-  return inequivalent(declared, QUEUE_TYPE, `'${receivedWords}'`, `'${existingWords}'`);
+  return inequivalent(declared, QUEUE_TYPE, `'${receivedWords}'`, `'${queueType(current)}'`);
 }
+
+function queueType(queueArguments: FieldTable): string {
+  const type = queueArguments.get(QUEUE_TYPE);
+  return type?.type === 'string' ? type.value : 'classic';
+}
+
+const invalid = (declared: Declared, name: string, fault: string): BrokerError => ({
+  code: 'invalid',
+  text: `invalid arg '${name}' for ${words(declared)}: ${fault}`,
+});
 
 const words = ({ kind, vhost, name }: Declared): string => described(kind, vhost, name);

@@ -1,3 +1,4 @@
+import { assert } from '../lib/assert.ts';
 import type { QueueId } from '../lib/ids.ts';
 import type { BindingRecord, NodeStart, QueueRecord } from './topology-records.ts';
 
@@ -17,6 +18,10 @@ export class QueueDirectory {
 
   get count(): number {
     return this.#byId.size;
+  }
+
+  countIn(vhost: string): number {
+    return this.#byName.get(vhost)?.size ?? 0;
   }
 
   get(id: QueueId): QueueEntry | undefined {
@@ -42,6 +47,17 @@ export class QueueDirectory {
     return records.sort((a, b) => a.id - b.id);
   }
 
+  /** Starts of nodes that host volatile queues. */
+  hosts(): NodeStart[] {
+    return [...this.#byHost.values()].map(byConnection => {
+      const [entries] = byConnection.values();
+      const [entry] = entries!;
+      const { home } = entry!.record;
+      assert(home.kind === 'volatile', 'a queue of a shard stands under a node');
+      return { node: home.node, incarnation: home.incarnation };
+    });
+  }
+
   add(record: QueueRecord): void {
     const entry: QueueEntry = { record, route: [record], bindings: new Set() };
     this.#byId.set(record.id, entry);
@@ -49,6 +65,12 @@ export class QueueDirectory {
     if (record.home.kind !== 'volatile') return;
     const byConnection = getOrCreate(this.#byHost, hostKey(record.home), () => new Map<number, Set<QueueEntry>>());
     getOrCreate(byConnection, connectionOf(record), () => new Set<QueueEntry>()).add(entry);
+  }
+
+  clear(): void {
+    this.#byId.clear();
+    this.#byName.clear();
+    this.#byHost.clear();
   }
 
   remove(id: QueueId): void {

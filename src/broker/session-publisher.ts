@@ -4,6 +4,7 @@ import type { QueueConfig } from '../queue/commands.ts';
 import type { Publish, PublishResult, SessionListener } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
 import type { ClusterGateway, Decision, HomeStream, PublishOrigin } from './gateway.ts';
+import { checkNameLength } from './names.ts';
 import type { Route } from './router.ts';
 import type { QueueRecord } from './topology-records.ts';
 
@@ -52,22 +53,26 @@ export class SessionPublisher implements PublishOrigin {
   /** Publishes with several homes that not all have answered: how many are missing, and whether one refused. */
   readonly #split = new Map<number, { missing: number; refused: boolean }>();
 
+  /** Publishes that want a confirm and have no answer. */
+  #unanswered = 0;
+  readonly #waiting: (() => void)[] = [];
+
   constructor(options: SessionPublisherOptions, deps: SessionPublisherDependencies) {
     this.#options = options;
     this.#deps = deps;
   }
 
   publish(publish: Publish): PublishResult {
-    if (publish.bodyBytes > this.#options.bodyBytesMax) {
-      return { code: 'too-large', bytes: publish.bodyBytes, bytesMax: this.#options.bodyBytesMax };
-    }
+    const tooLarge = this.#checkSize(publish);
+    if (tooLarge) return tooLarge;
     const { exchange, routingKey, sequence } = publish;
-    const route = this.#deps.gateway.router.route(this.#options.vhost, exchange, routingKey, publish.headers);
+    const tooLong = this.#encodeNames(exchange, routingKey);
+    if (tooLong) return tooLong;
+    const route = this.#deps.gateway.router.route(this.#options.vhost, exchange, publish);
     if ('code' in route) return route satisfies BrokerError;
     if (route.length === 0) return 'unroutable';
     if (route !== this.#route) this.#resolve(route);
     if (this.#targets.length === 0) return 'unroutable';
-    this.#encodeNames(exchange, routingKey);
     const message = {
       exchange: this.#exchangeBytes,
       routingKey: this.#routingKeyBytes,
@@ -77,6 +82,7 @@ export class SessionPublisher implements PublishOrigin {
     if (this.#targets.length > 1 && sequence > 0) {
       this.#split.set(sequence, { missing: this.#targets.length, refused: false });
     }
+    if (sequence > 0) this.#unanswered++;
     const origin = sequence > 0 ? this : undefined;
     for (const { stream, queues, records } of this.#targets) {
       for (const record of records) stream.introduce(record.id, queueConfig(record));
@@ -86,11 +92,39 @@ export class SessionPublisher implements PublishOrigin {
     return 'routed';
   }
 
+  check(publish: Publish): BrokerError | undefined {
+    const { exchange, routingKey } = publish;
+    return (
+      this.#checkSize(publish) ??
+      checkNameLength('exchange name', exchange) ??
+      checkNameLength('routing key', routingKey) ??
+      this.#deps.gateway.router.check(this.#options.vhost, exchange)
+    );
+  }
+
+  /** Resolves when every publish so far that wants a confirm has its answer. */
+  answered(): Promise<void> {
+    if (this.#unanswered === 0) return Promise.resolve();
+    return new Promise(resolve => this.#waiting.push(resolve));
+  }
+
+  #checkSize({ bodyBytes }: Publish): BrokerError | undefined {
+    const { bodyBytesMax } = this.#options;
+    return bodyBytes > bodyBytesMax ? { code: 'too-large', bytes: bodyBytes, bytesMax: bodyBytesMax } : undefined;
+  }
+
+  #answered(count: number): void {
+    this.#unanswered -= count;
+    if (this.#unanswered > 0 || this.#waiting.length === 0) return;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
   /** Answers of one home, in ranges. */
   published(first: number, last: number, outcome: Decision | undefined): void {
     if (this.#split.size === 0) {
       if (isRefusal(outcome)) this.#deps.listener.rejected(first, last);
       else this.#deps.listener.confirmed(first, last);
+      this.#answered(last - first + 1);
       return;
     }
     for (let number = first; number <= last; number++) this.#publishedOne(number, isRefusal(outcome));
@@ -105,6 +139,7 @@ export class SessionPublisher implements PublishOrigin {
     }
     if (split?.refused ?? refused) this.#deps.listener.rejected(number, number);
     else this.#deps.listener.confirmed(number, number);
+    this.#answered(1);
   }
 
   /** Groups a route's queues by home. A queue whose home is gone is about to leave the topology: it takes nothing any more. */
@@ -125,14 +160,20 @@ export class SessionPublisher implements PublishOrigin {
     }));
   }
 
-  #encodeNames(exchange: string, routingKey: string): void {
+  /** Checks them too, when they are not those of the message before. */
+  #encodeNames(exchange: string, routingKey: string): BrokerError | undefined {
     if (exchange !== this.#exchange) {
+      const error = checkNameLength('exchange name', exchange);
+      if (error) return error;
       this.#exchange = exchange;
       this.#exchangeBytes = Uint8Array.from(utf8Encode(exchange));
     }
     if (routingKey !== this.#routingKey) {
+      const error = checkNameLength('routing key', routingKey);
+      if (error) return error;
       this.#routingKey = routingKey;
       this.#routingKeyBytes = Uint8Array.from(utf8Encode(routingKey));
     }
+    return undefined;
   }
 }

@@ -1,11 +1,12 @@
-import type { ConsumerId } from '../lib/ids.ts';
-import { Settlement, writeCount, writeDeleteQueue, writeGet, writePurge } from '../queue/commands.ts';
+import { writeCount, writeDeleteQueue, writePurge } from '../queue/commands.ts';
+import type { AheadBudget } from './ahead-budget.ts';
 import type {
   BindingRequest,
   BrokerSession,
   ConsumeRequest,
   ConsumerHandle,
   Delivery,
+  ExchangeBindingRequest,
   ExchangeDeclare,
   GetResult,
   Publish,
@@ -17,16 +18,23 @@ import type {
   SettleHow,
 } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
-import { type AheadLimits, Consumer, type ConsumerListener } from './consumer.ts';
-import type { ClusterGateway, ConsumerReceiver, Decision, HomeStream } from './gateway.ts';
+import { Consumer, type ConsumerListener } from './consumer.ts';
+import { EMPTY_TABLE } from './field-table.ts';
+import type { ClusterGateway, Decision, HomeStream } from './gateway.ts';
+import { checkNameLength, replyQueueName } from './names.ts';
+import { checkConsumerArguments } from './queue-arguments.ts';
+import { SessionGetters } from './session-getters.ts';
+import { SessionPrefetch } from './session-prefetch.ts';
 import { queueConfig, SessionPublisher } from './session-publisher.ts';
+import { checkReplyQueue, exchangeBinding, isReplyQueue, queueBinding, replyQueue } from './session-requests.ts';
 import type { ConnectionOwner, QueueRecord } from './topology-records.ts';
+import { untilKnown } from './until-known.ts';
 
 export interface SessionOptions {
   readonly vhost: string;
   readonly owner: ConnectionOwner;
   readonly bodyBytesMax: number;
-  readonly ahead: AheadLimits;
+  readonly ahead: AheadBudget;
 }
 
 export interface SessionDependencies {
@@ -42,15 +50,6 @@ export interface SessionDependencies {
   readonly closed: (session: Session) => void;
 }
 
-/** A message taken with `get`: which pseudo consumer of which home holds it, under which number. */
-interface Got {
-  readonly handle: ConsumerHandle;
-  readonly stream: HomeStream;
-  readonly consumer: ConsumerId;
-  readonly number: number;
-}
-
-const SETTLEMENTS = { settle: Settlement.settle, return: Settlement.return, discard: Settlement.discard } as const;
 const failed = (error: BrokerError): { readonly ok: false; readonly error: BrokerError } => ({ ok: false, error });
 
 /** A channel's worth of work: checks names against the topology, speaks to the homes of queues, keeps its consumers. */
@@ -58,27 +57,31 @@ export class Session implements BrokerSession, ConsumerListener {
   readonly #options: SessionOptions;
   readonly #deps: SessionDependencies;
   readonly #publisher: SessionPublisher;
+  readonly #prefetch = new SessionPrefetch((consumer, delivery) => this.#handOver(consumer, delivery));
   readonly #consumers = new Map<ConsumerHandle, Consumer>();
   /** Cancelled by their clients, with deliveries still to be settled. */
   readonly #lingering = new Map<ConsumerHandle, Consumer>();
-  /** Pseudo consumers for `get`, by queue. */
-  readonly #getters = new Map<QueueRecord, ConsumerId>();
-  readonly #got = new Map<number, Got>();
+  readonly #getters: SessionGetters;
+  /** Homes that may hold deliveries of this session. */
+  readonly #homes = new Set<HomeStream>();
   /** Not answered yet: the connection must not end before it is known which exclusive queues are its own. */
   readonly #declaring = new Set<Promise<unknown>>();
-  #lastGot = 0;
   #prefetchOfConsumers = 0;
-  #prefetchOfSession = 0;
   #isClosed = false;
 
   constructor(options: SessionOptions, deps: SessionDependencies) {
     this.#options = options;
     this.#deps = deps;
     this.#publisher = new SessionPublisher(options, deps);
+    this.#getters = new SessionGetters(deps.gateway);
   }
 
   publish(publish: Publish): PublishResult {
     return this.#publisher.publish(publish);
+  }
+
+  checkPublish(publish: Publish): BrokerError | undefined {
+    return this.#publisher.check(publish);
   }
 
   // ---- Topology ----
@@ -95,26 +98,36 @@ export class Session implements BrokerSession, ConsumerListener {
   }
 
   async declareQueue(request: QueueDeclare): Promise<Result<QueueDeclared>> {
+    const { topology } = this.#deps.gateway;
+    if (isReplyQueue(request.name)) return checkReplyQueue(topology, this.#options.vhost, request.name);
     if (request.passive) {
       const found = this.#queue(request.name);
       return found.ok ? this.#count(found.value) : found;
     }
-    if (request.exclusive) this.#deps.exclusiveDeclared();
     const serverNamed = request.name === '';
-    const declaring = this.#deps.gateway.declareQueue({
-      ...request,
-      name: serverNamed ? this.#deps.generateQueueName() : request.name,
-      serverNamed,
-      vhost: this.#options.vhost,
-      owner: this.#options.owner,
-    });
-    this.#declaring.add(declaring);
-    const declared = await declaring;
-    this.#declaring.delete(declaring);
+    const name = serverNamed ? this.#deps.generateQueueName() : request.name;
+    const declared = await this.#declare({ ...request, name }, serverNamed);
     if (!declared.ok) return declared;
     const { queue, created } = declared.value;
     if (created) return { ok: true, value: { name: queue.name, messageCount: 0, consumerCount: 0 } };
-    return this.#count(queue);
+    const counted = await this.#count(queue);
+    if (counted.ok || counted.error.code !== 'no-queue') return counted;
+    // Its home has deleted it already, and its name is on the way out: the declaration makes a new one.
+    const removed = await this.#deps.gateway.removeQueue(queue.id);
+    return removed.ok ? this.declareQueue(request) : removed;
+  }
+
+  async #declare(
+    request: QueueDeclare,
+    serverNamed: boolean,
+  ): Promise<Result<{ readonly queue: QueueRecord; readonly created: boolean }>> {
+    if (request.exclusive) this.#deps.exclusiveDeclared();
+    const { vhost, owner } = this.#options;
+    const declaring = this.#deps.gateway.declareQueue({ ...request, serverNamed, vhost, owner });
+    this.#declaring.add(declaring);
+    const declared = await declaring;
+    this.#declaring.delete(declaring);
+    return declared;
   }
 
   async deleteQueue(request: {
@@ -133,7 +146,7 @@ export class Session implements BrokerSession, ConsumerListener {
     const { vhost, name } = queue;
     if (outcome?.kind === 'in-use') return failed({ code: 'in-use', kind: 'queue', vhost, name });
     if (outcome?.kind === 'not-empty') return failed({ code: 'not-empty', vhost, name });
-    if (outcome?.kind === 'abandoned') return this.#gone(queue, outcome);
+    if (outcome?.kind === 'abandoned' || outcome?.kind === 'stale-topology') return this.#gone(queue, outcome);
     const removed = await this.#deps.gateway.removeQueue(queue.id);
     if (!removed.ok) return removed;
     return { ok: true, value: { messageCount: outcome?.kind === 'deleted' ? outcome.messages : 0 } };
@@ -151,47 +164,86 @@ export class Session implements BrokerSession, ConsumerListener {
   }
 
   bindQueue(request: BindingRequest): Promise<Result<void>> {
-    return this.#deps.gateway.bind({ ...request, vhost: this.#options.vhost, owner: this.#options.owner });
+    return this.#hidden(request.queue) ?? this.#deps.gateway.bind(queueBinding(this.#options, request));
   }
 
   unbindQueue(request: BindingRequest): Promise<Result<void>> {
-    return this.#deps.gateway.unbind({ ...request, vhost: this.#options.vhost, owner: this.#options.owner });
+    return this.#hidden(request.queue) ?? this.#deps.gateway.unbind(queueBinding(this.#options, request));
+  }
+
+  bindExchange(request: ExchangeBindingRequest): Promise<Result<void>> {
+    return this.#deps.gateway.bind(exchangeBinding(this.#options, request));
+  }
+
+  unbindExchange(request: ExchangeBindingRequest): Promise<Result<void>> {
+    return this.#deps.gateway.unbind(exchangeBinding(this.#options, request));
   }
 
   // ---- Consuming ----
 
   async consume(request: ConsumeRequest): Promise<Result<void>> {
+    const tooLong = checkNameLength('consumer tag', request.tag);
+    if (tooLong) return failed(tooLong);
     const found = this.#queue(request.queue);
     if (!found.ok) return found;
-    const queue = found.value;
+    const { vhost, name } = found.value;
+    const wrong = checkConsumerArguments({ kind: 'queue', vhost, name }, request.arguments, found.value.arguments);
+    return wrong ? failed(wrong) : this.#consumeFrom(found.value, request);
+  }
+
+  async consumeReplies({
+    consumer,
+    tag,
+  }: {
+    readonly consumer: ConsumerHandle;
+    readonly tag: string;
+  }): Promise<Result<{ readonly queue: string }>> {
+    const name = replyQueueName(this.#deps.generateQueueName());
+    const declared = await this.#declare(replyQueue(name), true);
+    if (!declared.ok) return declared;
+    const flags = { autoAck: true, exclusive: true, arguments: EMPTY_TABLE, window: undefined };
+    const consumed = await this.#consumeFrom(declared.value.queue, { queue: name, consumer, tag, ...flags });
+    return consumed.ok ? { ok: true, value: { queue: name } } : consumed;
+  }
+
+  async #consumeFrom(queue: QueueRecord, request: ConsumeRequest): Promise<Result<void>> {
     const stream = this.#stream(queue);
     if (stream === undefined) return this.#gone(queue);
+    this.#homes.add(stream);
+    // Its first credit is a share already, and the others give theirs up before.
+    const share = this.#sharePrefetch(this.#consumers.size + 1);
     const consumer = new Consumer(
       {
         handle: request.consumer,
         id: this.#deps.gateway.nextConsumerId(),
         autoAck: request.autoAck,
         prefetch: request.window ?? this.#prefetchOfConsumers,
-        ahead: this.#options.ahead,
+        share,
+        ahead: this.#options.ahead.open(),
       },
       stream,
       this,
     );
     // Known before the answer: the first deliveries may come with it.
     this.#consumers.set(request.consumer, consumer);
-    const outcome = await new Promise<Decision | undefined>(resolve => {
-      const { tag, exclusive } = request;
-      stream.consume(consumer.id, { queue: queue.id, tag, exclusive, ...consumer.credit }, consumer, resolve);
-    });
+    const { tag, exclusive } = request;
+    const outcome = await untilKnown(
+      () =>
+        new Promise(resolve => {
+          if (this.#stream(queue) === undefined) return resolve({ kind: 'no-such-queue' });
+          stream.consume(consumer.id, { queue: queue.id, tag, exclusive, ...consumer.credit }, consumer, resolve);
+        }),
+    );
     if (outcome !== undefined) {
       this.#consumers.delete(request.consumer);
+      consumer.refused();
+      this.#sharePrefetch();
       const { vhost, name } = queue;
       return outcome.kind === 'exclusive-refused'
         ? failed({ code: 'exclusive-consumer', vhost, name })
         : this.#gone(queue, outcome);
     }
     if (this.#isClosed) await consumer.release();
-    else this.#sharePrefetch();
     return { ok: true, value: undefined };
   }
 
@@ -200,6 +252,7 @@ export class Session implements BrokerSession, ConsumerListener {
     if (consumer === undefined) return;
     await consumer.cancel();
     if (!this.#consumers.delete(handle)) return;
+    for (const number of this.#prefetch.takeParked(consumer)) consumer.settle(number, number, 'return');
     this.#sharePrefetch();
     if (consumer.isFinished) await consumer.release();
     else this.#lingering.set(handle, consumer);
@@ -210,7 +263,7 @@ export class Session implements BrokerSession, ConsumerListener {
       this.#prefetchOfConsumers = count;
       return;
     }
-    this.#prefetchOfSession = count;
+    this.#prefetch.setLimit(count);
     this.#sharePrefetch();
   }
 
@@ -218,20 +271,20 @@ export class Session implements BrokerSession, ConsumerListener {
     this.#consumers.get(handle)?.setPrefetch(messages);
   }
 
-  /** A prefetch for the whole session is divided evenly among its consumers, at least one each. */
-  #sharePrefetch(): void {
-    const whole = this.#prefetchOfSession;
-    const share = whole === 0 ? 0 : Math.max(1, Math.floor(whole / this.#consumers.size));
+  #sharePrefetch(consumers = this.#consumers.size): number {
+    const share = this.#prefetch.share(consumers);
     for (const consumer of this.#consumers.values()) consumer.setShare(share);
+    return share;
   }
 
   settle(handle: ConsumerHandle, first: number, last: number, how: SettleHow): void {
     const consumer = this.#consumers.get(handle) ?? this.#lingering.get(handle);
     if (consumer === undefined) {
-      this.#settleGot(handle, first, last, how);
+      this.#getters.settle(handle, first, last, how);
       return;
     }
     consumer.settle(first, last, how);
+    if (!consumer.autoAck) this.#prefetch.settled(last - first + 1);
   }
 
   deliver(
@@ -242,12 +295,19 @@ export class Session implements BrokerSession, ConsumerListener {
     more: readonly Uint8Array[],
   ): void {
     if (this.#isClosed) return;
-    this.#deps.delivered(consumer);
     const redelivered = deliveryCount > 0;
-    this.#deps.listener.deliver({ consumer: consumer.handle, number, redelivered, deliveryCount, content, more });
+    const delivery = { consumer: consumer.handle, number, redelivered, deliveryCount, content, more };
+    if (consumer.autoAck) this.#handOver(consumer, delivery);
+    else this.#prefetch.delivered(consumer, delivery);
   }
 
-  cancelled(consumer: Consumer): void {
+  #handOver(consumer: Consumer, delivery: Delivery): void {
+    this.#deps.delivered(consumer);
+    this.#deps.listener.deliver(delivery);
+  }
+
+  cancelled(consumer: Consumer, unsettled: number): void {
+    if (!consumer.autoAck) this.#prefetch.forget(consumer, unsettled);
     this.#lingering.delete(consumer.handle);
     if (this.#consumers.get(consumer.handle) !== consumer) return;
     this.#consumers.delete(consumer.handle);
@@ -270,65 +330,51 @@ export class Session implements BrokerSession, ConsumerListener {
     const queue = found.value;
     const stream = this.#stream(queue);
     if (stream === undefined) return this.#gone(queue);
-    let id = this.#getters.get(queue);
-    if (id === undefined) {
-      id = this.#deps.gateway.nextConsumerId();
-      this.#getters.set(queue, id);
-    }
-    const taken = await takeOne(stream, queue, id, request.autoAck);
-    if (taken.outcome?.kind === 'empty') return { ok: true, value: { empty: true } };
-    if (taken.outcome?.kind !== 'message' || taken.content === undefined) return this.#gone(queue, taken.outcome);
-    const number = ++this.#lastGot;
-    if (!request.autoAck) {
-      this.#got.set(number, { handle: request.consumer, stream, consumer: id, number: taken.outcome.number });
-    }
-    const { deliveryCount, readyLeft } = taken.outcome;
-    const delivery: Delivery = {
-      consumer: request.consumer,
-      number,
-      redelivered: deliveryCount > 0,
-      deliveryCount,
-      content: taken.content,
-      more: taken.more,
-    };
-    return { ok: true, value: { empty: false, delivery, messagesLeft: readyLeft } };
-  }
-
-  #settleGot(handle: ConsumerHandle, first: number, last: number, how: SettleHow): void {
-    for (let number = first; number <= last; number++) {
-      const got = this.#got.get(number);
-      if (got?.handle !== handle) continue;
-      this.#got.delete(number);
-      got.stream.settle(got.consumer, SETTLEMENTS[how], [got.number, got.number]);
-    }
+    this.#homes.add(stream);
+    const taken = await this.#getters.take(stream, queue, request);
+    return 'empty' in taken ? { ok: true, value: taken } : this.#gone(queue, taken);
   }
 
   // ---- The end ----
+
+  /** Homes decide in order (R1): whatever asks for nothing is answered when everything before it is decided. */
+  async settled(): Promise<void> {
+    const barriers = [...this.#homes].map(
+      stream => new Promise<void>(resolve => stream.cancel(this.#deps.gateway.nextConsumerId(), () => resolve())),
+    );
+    await Promise.all([this.#publisher.answered(), ...barriers]);
+  }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const releases = [...this.#consumers.values(), ...this.#lingering.values()].map(consumer => consumer.release());
-    for (const [queue, id] of this.#getters) {
-      const stream = this.#stream(queue);
-      if (stream !== undefined) releases.push(new Promise(resolve => stream.release(id, () => resolve())));
-    }
+    releases.push(...this.#getters.release());
+    this.#prefetch.clear();
     this.#consumers.clear();
     this.#lingering.clear();
-    this.#getters.clear();
-    this.#got.clear();
     this.#deps.closed(this);
     await Promise.all([...releases, ...this.#declaring]);
   }
 
   // ---- Inside ----
 
+  #hidden(name: string): Promise<Result<void>> | undefined {
+    if (!isReplyQueue(name)) return undefined;
+    return Promise.resolve(failed({ code: 'no-queue', vhost: this.#options.vhost, name }));
+  }
+
   #queue(name: string): Result<QueueRecord> {
+    if (isReplyQueue(name)) return failed({ code: 'no-queue', vhost: this.#options.vhost, name });
     return this.#deps.gateway.topology.checkQueue(this.#options.vhost, name, this.#options.owner);
   }
 
-  /** The stream to the queue's home, which knows the queue from then on. */
+  /**
+   * The stream to the queue's home, which knows the queue from then on. Undefined for one that is gone, though its record is
+   * still in somebody's hand: the home may have forgotten that it deleted it, and would make it anew (R3).
+   */
   #stream(queue: QueueRecord): HomeStream | undefined {
+    if (this.#deps.gateway.topology.isRemoved(queue.id)) return undefined;
     const stream = this.#deps.gateway.stream(queue.home);
     stream?.introduce(queue.id, queueConfig(queue));
     return stream;
@@ -338,9 +384,11 @@ export class Session implements BrokerSession, ConsumerListener {
     queue: QueueRecord,
     request: (stream: HomeStream) => (onOutcome: (outcome: Decision | undefined) => void) => void,
   ): Promise<Decision | undefined> {
-    const stream = this.#stream(queue);
-    if (stream === undefined) return Promise.resolve({ kind: 'no-such-queue' });
-    return new Promise(resolve => request(stream)(resolve));
+    return untilKnown(() => {
+      const stream = this.#stream(queue);
+      if (stream === undefined) return Promise.resolve({ kind: 'no-such-queue' });
+      return new Promise(resolve => request(stream)(resolve));
+    });
   }
 
   async #count(queue: QueueRecord): Promise<Result<QueueDeclared>> {
@@ -355,43 +403,7 @@ export class Session implements BrokerSession, ConsumerListener {
   /** Of an outcome that is none of those that the request can have while queue and node are well. */
   #gone(queue: QueueRecord, outcome?: Decision): { readonly ok: false; readonly error: BrokerError } {
     if (outcome?.kind === 'abandoned') return failed({ code: 'unavailable', text: 'this node left the cluster' });
+    if (outcome?.kind === 'stale-topology') return failed({ code: 'unavailable', text: 'this node is catching up' });
     return failed({ code: 'no-queue', vhost: queue.vhost, name: queue.name });
   }
-}
-
-/** Asks for one message and waits for both: the decision, and the body that comes as a delivery of the pseudo consumer. */
-function takeOne(
-  stream: HomeStream,
-  queue: QueueRecord,
-  consumer: ConsumerId,
-  autoSettle: boolean,
-): Promise<{ outcome: Decision | undefined; content: Uint8Array | undefined; more: Uint8Array[] }> {
-  return new Promise(resolve => {
-    let outcome: Decision | undefined;
-    let content: Uint8Array | undefined;
-    let more: Uint8Array[] = [];
-    const finish = (): void => {
-      if (outcome?.kind === 'message' && content === undefined) return;
-      if (outcome !== undefined) resolve({ outcome, content, more });
-    };
-    const receiver: ConsumerReceiver = {
-      deliver(_number, _deliveryCount, block, parts) {
-        content = block.slice();
-        more = parts.map(part => part.slice());
-        finish();
-      },
-      cancelled() {
-        outcome = { kind: 'no-such-queue' };
-        finish();
-      },
-    };
-    stream.register(consumer, receiver);
-    stream.request(
-      out => writeGet(out, { queue: queue.id, consumer, autoSettle }),
-      answer => {
-        outcome = answer ?? { kind: 'no-such-queue' };
-        finish();
-      },
-    );
-  });
 }

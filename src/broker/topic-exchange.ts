@@ -1,6 +1,5 @@
-import type { QueueId } from '../lib/ids.ts';
 import type { ExchangeBindings, ExchangeType } from './exchange-type.ts';
-import type { FieldTable } from './field-table.ts';
+import type { Routable, RouteCollector } from './route-collector.ts';
 import { TopicTrie } from './topic-trie.ts';
 import type { BindingRecord } from './topology-records.ts';
 
@@ -8,6 +7,7 @@ import type { BindingRecord } from './topology-records.ts';
 export const topicExchangeType: ExchangeType = {
   name: 'topic',
   reads: 'routing-key',
+  checkExchange: () => undefined,
   checkBinding: () => undefined,
   createBindings: () => new TopicBindings(),
 };
@@ -16,14 +16,15 @@ class TopicBindings implements ExchangeBindings {
   readonly #trie = new TopicTrie();
 
   add(binding: BindingRecord): void {
-    this.#trie.add(binding.routingKey, binding.queue);
+    this.#trie.add(binding.routingKey, binding.destination);
   }
 
   remove(binding: BindingRecord): void {
-    this.#trie.remove(binding.routingKey, binding.queue);
+    this.#trie.remove(binding.routingKey, binding.destination);
   }
 
-  route(routingKey: string, _headers: () => FieldTable | undefined, into: Set<QueueId>): void {
-    this.#trie.match(routingKey, into);
+  route(message: Routable, into: RouteCollector): void {
+    this.#trie.match(message.routingKey, into);
+    for (const key of message.moreRoutingKeys) this.#trie.match(key, into);
   }
 }

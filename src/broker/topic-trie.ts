@@ -1,11 +1,12 @@
-import type { QueueId } from '../lib/ids.ts';
-import { QueueCounts } from './queue-counts.ts';
+import { DestinationCounts } from './destination-counts.ts';
+import type { RouteCollector } from './route-collector.ts';
+import type { Destination } from './topology-records.ts';
 
 /** One word of a binding key, below the words before it. */
 class TopicNode {
   readonly isHash: boolean;
   readonly words = new Map<string, TopicNode>();
-  readonly queues = new QueueCounts();
+  readonly destinations = new DestinationCounts();
   /** The step of a match in which this node was last taken in; each match and word has a number of its own. */
   seenInStep = 0;
 
@@ -14,7 +15,7 @@ class TopicNode {
   }
 
   get isUnused(): boolean {
-    return this.words.size === 0 && this.queues.isEmpty;
+    return this.words.size === 0 && this.destinations.isEmpty;
   }
 }
 
@@ -26,7 +27,7 @@ export class TopicTrie {
   readonly #root = new TopicNode(false);
   #step = 0;
 
-  add(bindingKey: string, queue: QueueId): void {
+  add(bindingKey: string, destination: Destination): void {
     let node = this.#root;
     for (const word of wordsOf(bindingKey)) {
       let next = node.words.get(word);
@@ -36,10 +37,10 @@ export class TopicTrie {
       }
       node = next;
     }
-    node.queues.add(queue);
+    node.destinations.add(destination);
   }
 
-  remove(bindingKey: string, queue: QueueId): void {
+  remove(bindingKey: string, destination: Destination): void {
     const words = wordsOf(bindingKey);
     const path = [this.#root];
     for (const word of words) {
@@ -47,13 +48,13 @@ export class TopicTrie {
       if (next === undefined) return;
       path.push(next);
     }
-    path[path.length - 1]!.queues.remove(queue);
+    path[path.length - 1]!.destinations.remove(destination);
     for (let depth = words.length; depth > 0 && path[depth]!.isUnused; depth--) {
       path[depth - 1]!.words.delete(words[depth - 1]!);
     }
   }
 
-  match(routingKey: string, into: Set<QueueId>): void {
+  match(routingKey: string, into: RouteCollector): void {
     this.#step++;
     let nodes: TopicNode[] = [];
     this.#take(this.#root, nodes);
@@ -68,7 +69,7 @@ export class TopicTrie {
       }
       nodes = next;
     }
-    for (const node of nodes) node.queues.addTo(into);
+    for (const node of nodes) node.destinations.addTo(into);
   }
 
   /** `#` stands for no word too: whoever is at a node is also at the `#` below it. */

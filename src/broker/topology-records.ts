@@ -1,4 +1,4 @@
-import type { GroupId, Incarnation, NodeId, QueueId } from '../lib/ids.ts';
+import { type GroupId, type Incarnation, type NodeId, type QueueId, queueId } from '../lib/ids.ts';
 import type { FieldTable } from './field-table.ts';
 
 /** One start of one node: where connections and volatile queues live, and what is fenced (R24). */
@@ -45,11 +45,22 @@ export interface ExchangeRecord {
   readonly arguments: FieldTable;
 }
 
+declare const destination: unique symbol;
+/** Where a binding leads, as one number to compare and to count by: a queue's id, or the negative of an exchange's id. */
+export type Destination = number & { readonly [destination]: true };
+
+export const queueDestination = (queue: QueueId): Destination => queue as number as Destination;
+export const exchangeDestination = (exchange: number): Destination => -exchange as Destination;
+/** Undefined for an exchange. */
+export const destinationQueue = (end: Destination): QueueId | undefined => (end > 0 ? queueId(end) : undefined);
+/** Undefined for a queue. */
+export const destinationExchange = (end: Destination): number | undefined => (end < 0 ? -end : undefined);
+
 export interface BindingRecord {
   readonly id: number;
-  /** The exchange's id. */
-  readonly exchange: number;
-  readonly queue: QueueId;
+  /** The id of the exchange that the binding belongs to. */
+  readonly source: number;
+  readonly destination: Destination;
   /** The binding key. */
   readonly routingKey: string;
   readonly arguments: FieldTable;
@@ -63,7 +74,7 @@ export interface TopologyCounters {
 }
 
 export type TopologyChange =
-  | { readonly kind: 'vhost-declared'; readonly vhost: string }
+  | { readonly kind: 'vhost-declared' | 'vhost-removed'; readonly vhost: string }
   | { readonly kind: 'exchange-declared' | 'exchange-removed'; readonly exchange: ExchangeRecord }
   | { readonly kind: 'queue-declared' | 'queue-removed'; readonly queue: QueueRecord }
   | { readonly kind: 'bound' | 'unbound'; readonly binding: BindingRecord };

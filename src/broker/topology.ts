@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts';
 import { type QueueId, queueId } from '../lib/ids.ts';
 import type { Declared } from './argument-equivalence.ts';
+import { DEFAULT_EXCHANGE_REFUSAL, findBindingEnds, findExchange } from './binding-ends.ts';
 import type { Result } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
 import {
@@ -14,6 +15,7 @@ import {
   isDurable,
 } from './declarations.ts';
 import { Exchange } from './exchange.ts';
+import { ExchangeDirectory } from './exchange-directory.ts';
 import { exchangeType } from './exchange-type.ts';
 import { EMPTY_TABLE } from './field-table.ts';
 import {
@@ -26,18 +28,22 @@ import {
 } from './names.ts';
 import { checkQueueArguments } from './queue-arguments.ts';
 import { QueueDirectory } from './queue-directory.ts';
+import { TopologyBindings } from './topology-bindings.ts';
 import type {
   BindingRecord,
   ConnectionOwner,
   ExchangeRecord,
+  NodeStart,
   QueueHome,
   QueueRecord,
-  TopologyChange,
   TopologyCounters,
   TopologyObserver,
 } from './topology-records.ts';
 
 export type { BindRequest, DeclareExchange, DeclareQueue } from './declarations.ts';
+
+/** RabbitMQ's firehose publishes to it; clients may only bind. */
+const TRACE_EXCHANGE = 'amq.rabbitmq.trace';
 
 /** Exists in each vhost from the start and cannot be deleted. */
 const PREDECLARED: readonly (readonly [name: string, type: string])[] = [
@@ -47,12 +53,14 @@ const PREDECLARED: readonly (readonly [name: string, type: string])[] = [
   ['amq.headers', 'headers'],
   ['amq.match', 'headers'],
   ['amq.topic', 'topic'],
+  [TRACE_EXCHANGE, 'topic'],
 ];
 
 /** What everybody but the machine of group 0 may do with a topology. */
 export type TopologyView = Omit<
   Topology,
   | 'declareVhost'
+  | 'removeVhost'
   | 'declareExchange'
   | 'deleteExchange'
   | 'declareQueue'
@@ -71,14 +79,14 @@ const DONE: Result<void> = { ok: true, value: undefined };
  */
 export class Topology {
   readonly #observer: TopologyObserver;
-  readonly #vhosts = new Map<string, Map<string, Exchange>>();
-  readonly #exchangesById = new Map<number, Exchange>();
-  readonly #bindingsById = new Map<number, BindingRecord>();
-  #queues = new QueueDirectory();
+  readonly #exchanges = new ExchangeDirectory();
+  readonly #queues = new QueueDirectory();
+  readonly #bindings: TopologyBindings;
   #counters: TopologyCounters = { nextQueue: queueId(1), nextExchange: 1, nextBinding: 1 };
 
   constructor(observer: TopologyObserver) {
     this.#observer = observer;
+    this.#bindings = new TopologyBindings(this.#exchanges, this.#queues, observer);
   }
 
   // ---- Reading ----
@@ -89,24 +97,31 @@ export class Topology {
 
   /** Ascending by name. */
   vhosts(): string[] {
-    return [...this.#vhosts.keys()].sort();
+    return [...this.#exchanges.vhosts()].sort();
   }
 
   hasVhost(vhost: string): boolean {
-    return this.#vhosts.has(vhost);
+    return this.#exchanges.hasVhost(vhost);
   }
 
   exchange(vhost: string, name: string): Exchange | undefined {
-    return this.#vhosts.get(vhost)?.get(name);
+    return this.#exchanges.named(vhost, name);
   }
 
   exchangeById(id: number): ExchangeRecord | undefined {
-    return this.#exchangesById.get(id)?.record;
+    return this.#exchanges.get(id)?.record;
+  }
+
+  /** The exchange that a binding of today leads to. */
+  linkedExchange(id: number): Exchange {
+    const exchange = this.#exchanges.get(id);
+    assert(exchange !== undefined, () => `no exchange ${id}`);
+    return exchange;
   }
 
   /** Of one vhost, or all; in the order of their declaration. */
   exchanges(vhost?: string): ExchangeRecord[] {
-    const all = [...this.#exchangesById.values()].map(exchange => exchange.record);
+    const all = Array.from(this.#exchanges.list(), exchange => exchange.record);
     return vhost === undefined ? all : all.filter(record => record.vhost === vhost);
   }
 
@@ -118,6 +133,16 @@ export class Topology {
     return this.#queues.get(id)?.record;
   }
 
+  /** To this queue alone; the same array as long as the queue lives. */
+  routeTo(id: QueueId): readonly QueueRecord[] {
+    return this.#queues.get(id)!.route;
+  }
+
+  /** Of an id that was given: the queue is gone. One that is not known here yet is not. */
+  isRemoved(id: QueueId): boolean {
+    return id < this.#counters.nextQueue && this.#queues.get(id) === undefined;
+  }
+
   /** Where the default exchange sends a message with this routing key; the same array as long as the queue lives. */
   defaultRoute(vhost: string, routingKey: string): readonly QueueRecord[] | undefined {
     return this.#queues.named(vhost, routingKey)?.route;
@@ -125,6 +150,10 @@ export class Topology {
 
   get queueCount(): number {
     return this.#queues.count;
+  }
+
+  queueCountIn(vhost: string): number {
+    return this.#queues.countIn(vhost);
   }
 
   /** In the order of their declaration. */
@@ -137,8 +166,13 @@ export class Topology {
     return this.#queues.hostedBy(start, connection);
   }
 
+  /** Starts of nodes on which exclusive and non-durable queues live. */
+  queueHosts(): NodeStart[] {
+    return this.#queues.hosts();
+  }
+
   bindingById(id: number): BindingRecord | undefined {
-    return this.#bindingsById.get(id);
+    return this.#bindings.get(id);
   }
 
   /** Without the default exchange's, which follow from the queues. */
@@ -146,6 +180,7 @@ export class Topology {
     return [...(this.#queues.get(id)?.bindings ?? [])];
   }
 
+  /** Those that messages leave it by. */
   bindingsOfExchange(vhost: string, name: string): BindingRecord[] {
     return [...(this.exchange(vhost, name)?.bindings() ?? [])];
   }
@@ -154,14 +189,14 @@ export class Topology {
   checkExchange(vhost: string, name: string): Result<ExchangeRecord> {
     const exchangeName = withoutLineBreaks(name);
     if (exchangeName === DEFAULT_EXCHANGE) return refused(DEFAULT_EXCHANGE_REFUSAL);
-    const found = this.#findExchange(vhost, exchangeName);
+    const found = findExchange(this.#exchanges, vhost, exchangeName);
     return found.ok ? { ok: true, value: found.value.record } : found;
   }
 
   /** A passive declare, and what every use of a queue by a client begins with. */
   checkQueue(vhost: string, name: string, owner: ConnectionOwner): Result<QueueRecord> {
     const queueName = withoutLineBreaks(name);
-    if (!this.#vhosts.has(vhost)) return refused({ code: 'no-vhost', vhost });
+    if (!this.#exchanges.hasVhost(vhost)) return refused({ code: 'no-vhost', vhost });
     const queue = this.queue(vhost, queueName);
     if (queue === undefined) return refused({ code: 'no-queue', vhost, name: queueName });
     const locked = checkAccess(queue, owner);
@@ -174,14 +209,26 @@ export class Topology {
   declareVhost(vhost: string): Result<void> {
     const error = checkNameLength('vhost name', vhost);
     if (error) return refused(error);
-    if (this.#vhosts.has(vhost)) return DONE;
+    if (this.#exchanges.hasVhost(vhost)) return DONE;
     this.#observer.beforeChange({ kind: 'vhost-declared', vhost });
-    this.#vhosts.set(vhost, new Map());
+    this.#exchanges.addVhost(vhost);
     for (const [name, type] of PREDECLARED) {
-      const flags = { durable: true, autoDelete: false, internal: false, arguments: EMPTY_TABLE };
+      const internal = name === TRACE_EXCHANGE;
+      const flags = { durable: true, autoDelete: false, internal, arguments: EMPTY_TABLE };
       this.#createExchange({ vhost, name, type, ...flags });
     }
     return DONE;
+  }
+
+  /** A vhost without queues: at most so many of its exchanges, and itself when none is left. False: not yet. */
+  removeVhost(vhost: string, exchangesMax: number): boolean {
+    assert(this.#queues.countIn(vhost) === 0, () => `vhost ${vhost} still has queues`);
+    const exchanges = [...this.#exchanges.inVhost(vhost)];
+    this.#bindings.removeExchanges(exchanges.slice(0, exchangesMax));
+    if (exchanges.length > exchangesMax) return false;
+    this.#observer.beforeChange({ kind: 'vhost-removed', vhost });
+    this.#exchanges.removeVhost(vhost);
+    return true;
   }
 
   declareExchange(request: DeclareExchange): Result<ExchangeRecord> {
@@ -189,9 +236,9 @@ export class Topology {
     const name = withoutLineBreaks(request.name);
     const declared: Declared = { kind: 'exchange', vhost, name };
     const type = exchangeType(request.type);
-    if (type === undefined) return refused({ code: 'invalid', text: `unknown exchange type '${request.type}'` });
+    if (type === undefined) return refused({ code: 'unknown-exchange-type', type: request.type });
     if (name === DEFAULT_EXCHANGE) return refused(DEFAULT_EXCHANGE_REFUSAL);
-    if (!this.#vhosts.has(vhost)) return refused({ code: 'no-vhost', vhost });
+    if (!this.#exchanges.hasVhost(vhost)) return refused({ code: 'no-vhost', vhost });
     const existing = this.exchange(vhost, name);
     if (existing !== undefined) {
       const difference = checkExchangeEquivalent(declared, request, existing.record);
@@ -200,7 +247,8 @@ export class Topology {
     const error =
       checkNotReserved('exchange', name) ??
       checkNameLength('exchange name', name) ??
-      checkAlternateExchange(declared, request.arguments);
+      checkAlternateExchange(declared, request.arguments) ??
+      type.checkExchange(request.arguments);
     if (error) return refused(error);
     const { durable, autoDelete, internal } = request;
     const flags = { durable, autoDelete, internal, arguments: request.arguments };
@@ -220,7 +268,7 @@ export class Topology {
     if (exchange === undefined) return DONE;
     if (request.ifUnused && exchange.bindingCount > 0)
       return refused({ code: 'in-use', kind: 'exchange', vhost, name });
-    this.#removeExchange(exchange);
+    this.#bindings.removeExchanges([exchange]);
     return DONE;
   }
 
@@ -232,7 +280,7 @@ export class Topology {
     const { vhost, owner, exclusive, autoDelete } = request;
     const name = withoutLineBreaks(request.name);
     const declared: Declared = { kind: 'queue', vhost, name };
-    if (!this.#vhosts.has(vhost)) return refused({ code: 'no-vhost', vhost });
+    if (!this.#exchanges.hasVhost(vhost)) return refused({ code: 'no-vhost', vhost });
     const reserved = request.serverNamed ? undefined : checkNotReserved('queue', name);
     if (reserved) return refused(reserved);
     const existing = this.queue(vhost, name);
@@ -268,7 +316,7 @@ export class Topology {
   removeQueue(id: QueueId): boolean {
     const entry = this.#queues.get(id);
     if (entry === undefined) return false;
-    for (const binding of [...entry.bindings]) this.#unbind(binding);
+    this.#bindings.remove([...entry.bindings]);
     this.#observer.beforeChange({ kind: 'queue-removed', queue: entry.record });
     this.#queues.remove(id);
     return true;
@@ -276,37 +324,34 @@ export class Topology {
 
   /** Binding again with the same key and arguments changes nothing. */
   bind(request: BindRequest): Result<void> {
-    const found = this.#bindingEnds(request);
+    const found = findBindingEnds(this.#exchanges, this.#queues, request);
     if (!found.ok) return found;
-    const { exchange, queue } = found.value;
+    const { source, destination, queue } = found.value;
+    const { routingKey } = request;
     const error =
-      exchange.type.checkBinding(request.arguments) ??
-      checkAccess(queue, request.owner) ??
-      checkNameLength('routing key', request.routingKey);
+      source.type.checkBinding(routingKey, request.arguments) ??
+      (queue && checkAccess(queue, request.owner)) ??
+      checkNameLength('routing key', routingKey);
     if (error) return refused(error);
-    if (exchange.binding(queue.id, request.routingKey, request.arguments) !== undefined) return DONE;
-    const binding: BindingRecord = {
-      id: this.#counters.nextBinding,
-      exchange: exchange.record.id,
-      queue: queue.id,
-      routingKey: request.routingKey,
-      arguments: request.arguments,
-    };
+    if (source.binding(destination, routingKey, request.arguments) !== undefined) return DONE;
+    const id = this.#counters.nextBinding;
+    const binding = { id, source: source.record.id, destination, routingKey, arguments: request.arguments };
     this.#observer.beforeChange({ kind: 'bound', binding });
-    this.#counters = { ...this.#counters, nextBinding: binding.id + 1 };
-    this.#addBinding(exchange, binding);
+    this.#counters = { ...this.#counters, nextBinding: id + 1 };
+    this.#bindings.add(binding);
     return DONE;
   }
 
   /** A binding, queue or exchange that is not there counts as unbound, as in RabbitMQ since 3.2. */
   unbind(request: BindRequest): Result<void> {
-    const found = this.#bindingEnds(request);
+    const found = findBindingEnds(this.#exchanges, this.#queues, request);
     if (!found.ok) return found.error.code === 'no-queue' || found.error.code === 'no-exchange' ? DONE : found;
-    const { exchange, queue } = found.value;
-    const locked = checkAccess(queue, request.owner);
+    const { source, destination, queue } = found.value;
+    const binding = source.binding(destination, request.routingKey, request.arguments);
+    if (binding === undefined) return DONE;
+    const locked = queue && checkAccess(queue, request.owner);
     if (locked) return refused(locked);
-    const binding = exchange.binding(queue.id, request.routingKey, request.arguments);
-    if (binding !== undefined) this.#unbind(binding);
+    this.#bindings.remove([binding]);
     return DONE;
   }
 
@@ -314,10 +359,9 @@ export class Topology {
 
   /** Forgets everything, so that another state can be restored. */
   clear(): void {
-    this.#vhosts.clear();
-    this.#exchangesById.clear();
-    this.#bindingsById.clear();
-    this.#queues = new QueueDirectory();
+    this.#exchanges.clear();
+    this.#bindings.clear();
+    this.#queues.clear();
   }
 
   /** Each list ascending by id. */
@@ -328,91 +372,24 @@ export class Topology {
     readonly bindings: readonly BindingRecord[];
     readonly counters: TopologyCounters;
   }): void {
-    assert(this.#vhosts.size === 0, 'a topology is restored only into an empty one');
+    assert(this.vhosts().length === 0, 'a topology is restored only into an empty one');
     this.#counters = state.counters;
-    for (const vhost of state.vhosts) this.#vhosts.set(vhost, new Map());
-    for (const record of state.exchanges) this.#addExchange(record);
+    for (const vhost of state.vhosts) this.#exchanges.addVhost(vhost);
+    for (const record of state.exchanges) this.#exchanges.add(new Exchange(record));
     for (const record of state.queues) this.#queues.add(record);
-    for (const binding of state.bindings) {
-      const exchange = this.#exchangesById.get(binding.exchange);
-      assert(exchange !== undefined, () => `binding ${binding.id} of missing exchange ${binding.exchange}`);
-      this.#addBinding(exchange, binding);
-    }
+    for (const binding of state.bindings) this.#bindings.add(binding);
   }
 
   // ---- Inside ----
-
-  #findExchange(vhost: string, name: string): Result<Exchange> {
-    const exchanges = this.#vhosts.get(vhost);
-    if (exchanges === undefined) return refused({ code: 'no-vhost', vhost });
-    const exchange = exchanges.get(name);
-    return exchange === undefined ? refused({ code: 'no-exchange', vhost, name }) : { ok: true, value: exchange };
-  }
-
-  #bindingEnds(request: BindRequest): Result<{ readonly exchange: Exchange; readonly queue: QueueRecord }> {
-    const { vhost } = request;
-    const exchangeName = withoutLineBreaks(request.exchange);
-    const queueName = withoutLineBreaks(request.queue);
-    if (exchangeName === DEFAULT_EXCHANGE) return refused(DEFAULT_EXCHANGE_REFUSAL);
-    const exchange = this.#findExchange(vhost, exchangeName);
-    if (!exchange.ok) return exchange;
-    const queue = this.queue(vhost, queueName);
-    if (queue === undefined) return refused({ code: 'no-queue', vhost, name: queueName });
-    return { ok: true, value: { exchange: exchange.value, queue } };
-  }
 
   #createExchange(properties: Omit<ExchangeRecord, 'id'>): ExchangeRecord {
     const record: ExchangeRecord = { id: this.#counters.nextExchange, ...properties };
     this.#observer.beforeChange({ kind: 'exchange-declared', exchange: record });
     this.#counters = { ...this.#counters, nextExchange: record.id + 1 };
-    this.#addExchange(record);
+    this.#exchanges.add(new Exchange(record));
     return record;
   }
-
-  #addExchange(record: ExchangeRecord): void {
-    const exchanges = this.#vhosts.get(record.vhost);
-    assert(exchanges !== undefined, () => `exchange ${record.name} in missing vhost ${record.vhost}`);
-    const exchange = new Exchange(record);
-    exchanges.set(record.name, exchange);
-    this.#exchangesById.set(record.id, exchange);
-  }
-
-  #removeExchange(exchange: Exchange): void {
-    const { record } = exchange;
-    for (const binding of [...exchange.bindings()]) this.#removeBinding(exchange, binding);
-    const change: TopologyChange = { kind: 'exchange-removed', exchange: record };
-    this.#observer.beforeChange(change);
-    this.#vhosts.get(record.vhost)!.delete(record.name);
-    this.#exchangesById.delete(record.id);
-  }
-
-  #addBinding(exchange: Exchange, binding: BindingRecord): void {
-    const queue = this.#queues.get(binding.queue);
-    assert(queue !== undefined, () => `binding ${binding.id} of missing queue ${binding.queue}`);
-    exchange.add(binding);
-    queue.bindings.add(binding);
-    this.#bindingsById.set(binding.id, binding);
-  }
-
-  /** An auto-delete exchange goes with its last binding. */
-  #unbind(binding: BindingRecord): void {
-    const exchange = this.#exchangesById.get(binding.exchange)!;
-    this.#removeBinding(exchange, binding);
-    if (exchange.record.autoDelete && exchange.bindingCount === 0) this.#removeExchange(exchange);
-  }
-
-  #removeBinding(exchange: Exchange, binding: BindingRecord): void {
-    this.#observer.beforeChange({ kind: 'unbound', binding });
-    exchange.remove(binding);
-    this.#queues.get(binding.queue)!.bindings.delete(binding);
-    this.#bindingsById.delete(binding.id);
-  }
 }
-
-const DEFAULT_EXCHANGE_REFUSAL: BrokerError = {
-  code: 'access-refused',
-  text: 'operation not permitted on the default exchange',
-};
 
 const refused = <Error extends BrokerError>(error: Error): { readonly ok: false; readonly error: Error } => ({
   ok: false,

@@ -13,6 +13,8 @@ export const DEV_FLAGS: readonly FlagSpec[] = [
 ];
 
 const NODES = 3;
+/** A node that has not ended by then does not end by itself. */
+const STOP_TIMEOUT_MS = 10_000;
 /** Only ever on loopback: the nodes of `warren dev` listen nowhere else. */
 const DEV_SECRET = 'warren-dev-on-loopback';
 const PORTS = { amqp: 5672, mqtt: 1883, stomp: 61_613, management: 15_672, grpc: 7672, cluster: 25_672 } as const;
@@ -150,6 +152,9 @@ class DevCluster {
     this.#finish = () => finish(code);
     if (this.#children.every(child => child === undefined)) this.#finish(code);
     for (const child of this.#children) child?.kill('SIGTERM');
+    this.#clock.after(STOP_TIMEOUT_MS, () => {
+      for (const child of this.#children) child?.kill('SIGKILL');
+    });
   }
 
   #event(line: object): void {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { parse } from 'yaml';
 import { parseConfig } from '../config.ts';
 import { SystemClock } from '../lib/clock.ts';
@@ -16,6 +17,9 @@ export interface ReadyMessage {
 }
 
 const STOP_TIMEOUT_MS = 8_000;
+/** Waits on a thread of its own: HTTP/2 was seen to spin in native code at the end of a process, where no timer fires. */
+const WATCHDOG = `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${STOP_TIMEOUT_MS + 2_000});
+process.kill(process.pid, 'SIGKILL');`;
 
 /** Runs one node until it is told to stop. Resolves with the exit code. */
 export async function runServer(given: readonly string[]): Promise<number> {
@@ -30,8 +34,12 @@ export async function runServer(given: readonly string[]): Promise<number> {
   const clock = new SystemClock();
 
   return new Promise<number>(resolve => {
+    let isRunning = false;
+    let isOver = false;
     const fatal = (sentence: string): void => {
-      logger.error({}, sentence);
+      if (isOver) return;
+      isOver = true;
+      if (isRunning) logger.error({}, sentence);
       resolve(complain(sentence));
     };
     const begin = async (): Promise<void> => {
@@ -43,16 +51,24 @@ export async function runServer(given: readonly string[]): Promise<number> {
       const stop = (signal: string): void => {
         logger.info({ signal }, 'stopping');
         clock.after(STOP_TIMEOUT_MS, () => resolve(0));
+        new Worker(WATCHDOG, { eval: true }).unref();
         started.node.stop().then(
           () => resolve(0),
           (error: Error) => resolve(complain(`the node did not stop cleanly: ${error.message}`)),
         );
       };
       process.once('SIGTERM', stop);
+      // The process that started this one is gone, and nobody could stop this one any more.
+      if (process.connected) process.once('disconnect', () => stop('disconnect'));
       process.once('SIGINT', stop);
-      const ports = await started.node.ready();
-      logger.info(ports, 'ready');
-      process.send?.({ ready: ports } satisfies ReadyMessage);
+      const ready = await started.node.ready();
+      if (!ready.ok) {
+        resolve(complain(ready.error));
+        return;
+      }
+      isRunning = true;
+      logger.info(ready.ports, 'ready');
+      process.send?.({ ready: ready.ports } satisfies ReadyMessage);
     };
     begin().catch((error: Error) => fatal(`the node could not start: ${error.stack ?? error.message}`));
   });

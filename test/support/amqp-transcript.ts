@@ -3,11 +3,12 @@ import type { FieldTable, FieldValue } from '../../src/broker/field-table.ts';
 import { utf8Decode, utf8Encode } from '../../src/lib/bytes.ts';
 import { type AmqpError, replyText } from '../../src/protocols/amqp/amqp-error.ts';
 import { type ConnectionHost, ConnectionMachine } from '../../src/protocols/amqp/connection-machine.ts';
+import { ContentMemory } from '../../src/protocols/amqp/content-memory.ts';
 import { FrameParser } from '../../src/protocols/amqp/frame-parser.ts';
 import type { FrameWriter } from '../../src/protocols/amqp/frame-writer.ts';
 import { type AmqpLimits, DEFAULT_LIMITS } from '../../src/protocols/amqp/limits.ts';
 import type { Method } from '../../src/protocols/amqp/methods.ts';
-import { encodeProperties } from '../../src/protocols/amqp/properties.ts';
+import { type BasicProperties, decodeProperties, encodeProperties } from '../../src/protocols/amqp/properties.ts';
 import { METHODS, type MethodName, PROTOCOL_HEADER } from '../../src/protocols/amqp/spec.ts';
 import { contentBytes, joined, methodBytes, newWriter, type Received, readAll, takeBytes } from './amqp-client.ts';
 import { MemoryBroker } from './memory-broker.ts';
@@ -19,6 +20,7 @@ export class TestConnection implements ConnectionHost {
   readonly writer: FrameWriter;
   readonly #parser: FrameParser;
   readonly events: string[] = [];
+  readonly serverContent = new ContentMemory();
   #names = 0;
   #pending = 0;
 
@@ -27,7 +29,10 @@ export class TestConnection implements ConnectionHost {
     this.writer = newWriter();
     const all = { ...DEFAULT_LIMITS, ...limits };
     this.#parser = new FrameParser(all.frameBytesMax);
-    this.machine = new ConnectionMachine({ broker, limits: all, peerAddress: 'test:1', writer: this.writer }, this);
+    this.machine = new ConnectionMachine(
+      { broker, limits: all, peerAddress: 'test:1', writer: this.writer, serverContent: this.serverContent },
+      this,
+    );
   }
 
   /** As a connection does with a chunk. Also called without bytes, to go on after a hold. */
@@ -84,6 +89,10 @@ export class TestConnection implements ConnectionHost {
     this.events.push('closing');
   }
 
+  left(): void {
+    this.events.push('left');
+  }
+
   end(): void {
     this.events.push('end');
   }
@@ -97,7 +106,7 @@ export class TestConnection implements ConnectionHost {
   }
 }
 
-const HANDSHAKE: readonly Method[] = [
+export const HANDSHAKE: readonly Method[] = [
   {
     name: 'connection.start-ok',
     clientProperties: new Map<string, FieldValue>([
@@ -191,10 +200,25 @@ function clientFrames(text: string): Uint8Array {
   }
   const body = given.get('body');
   if (body === undefined) return methodBytes(Number(channel), method as unknown as Method);
-  return contentBytes(Number(channel), method as unknown as Method, encodeProperties({}), utf8Encode(body));
+  const properties = encodeProperties(givenProperties(given));
+  return contentBytes(Number(channel), method as unknown as Method, properties, utf8Encode(body));
 }
 
-function rendered({ channel, method, body }: Received): string {
+/** `CC=a,b` and `BCC=c` are headers with lists of texts, `CC:text=a` one with a text. */
+function givenProperties(given: ReadonlyMap<string, string>): BasicProperties {
+  const headers = new Map<string, FieldValue>();
+  for (const name of ['CC', 'BCC']) {
+    const list = given.get(name);
+    const texts = list === '' ? [] : list?.split(',');
+    if (texts) headers.set(name, { type: 'array', value: texts.map(value => ({ type: 'string', value })) });
+    const text = given.get(`${name}:text`);
+    if (text !== undefined) headers.set(name, { type: 'string', value: text });
+  }
+  const replyTo = given.get('replyTo');
+  return { ...(headers.size > 0 && { headers }), ...(replyTo !== undefined && { replyTo }) };
+}
+
+function rendered({ channel, method, properties, body }: Received): string {
   if (typeof method === 'string') return `< ${channel} ${method}`;
   const words = [`< ${channel} ${method.name}`];
   for (const [field, value] of Object.entries(method) as [string, unknown][]) {
@@ -202,6 +226,9 @@ function rendered({ channel, method, body }: Received): string {
     const text = value instanceof Map ? `{${[...(value as FieldTable).keys()].join(',')}}` : value;
     words.push(`${field}=${text instanceof Uint8Array ? utf8Decode(text) : text}`);
   }
+  const { headers, replyTo } = decodeProperties(properties ?? encodeProperties({}))!;
+  if (headers !== undefined) words.push(`headers={${[...headers.keys()].join(',')}}`);
+  if (replyTo !== undefined) words.push(`replyTo=${replyTo}`);
   if (body !== undefined) words.push(`body=${utf8Decode(body)}`);
   return words.join(' ');
 }

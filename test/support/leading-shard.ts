@@ -1,5 +1,6 @@
 import { BodyReader } from '../../src/cluster/shard/body-reader.ts';
 import { ShardLeader } from '../../src/cluster/shard/shard-leader.ts';
+import { assert } from '../../src/lib/assert.ts';
 import { ByteWriter } from '../../src/lib/bytes.ts';
 import type { NodeId, QueueId } from '../../src/lib/ids.ts';
 import type { ShardEffects } from '../../src/queue/effects.ts';
@@ -73,6 +74,7 @@ export class LeadingShard {
           inMemory: entry => (this.areBodiesAtHand ? this.log.get(entry) : undefined),
           fromJournal: (entry, done) => this.#reads.push(() => done(this.log.get(entry)?.slice())),
           fromStragglers: (_part, done) => this.#reads.push(() => done(undefined)),
+          lost: ({ entry }) => assert(false, () => `the body of entry ${entry} is nowhere`),
         },
       ),
       propose: batch => {

@@ -1,3 +1,7 @@
+import type { AccessCommand } from '../../src/broker/access/access-commands.ts';
+import { AccessControl } from '../../src/broker/access/access-control.ts';
+import { INITIAL_ACCESS } from '../../src/broker/access/initial-access.ts';
+import { NodeLoad } from '../../src/broker/access/load.ts';
 import type { Result } from '../../src/broker/broker.ts';
 import type { ClusterGateway, HomeStream } from '../../src/broker/gateway.ts';
 import { Router } from '../../src/broker/router.ts';
@@ -6,9 +10,8 @@ import type { ConnectionOwner, NodeStart, QueueHome, QueueRecord } from '../../s
 import { LocalShardLeader } from '../../src/cluster/shard/local-shard.ts';
 import { ShardClient } from '../../src/cluster/shard/shard-client.ts';
 import { VolatileShard } from '../../src/cluster/shard/volatile-shard.ts';
-import { ByteWriter } from '../../src/lib/bytes.ts';
 import { type ConsumerId, consumerId, groupId, incarnation, nodeId, type QueueId } from '../../src/lib/ids.ts';
-import { writePayloadHeader } from '../../src/queue/entry-codec.ts';
+import { SeededRandom } from '../../src/lib/random.ts';
 import { emptyTopology } from './metadata.ts';
 
 interface Home {
@@ -20,7 +23,9 @@ interface Home {
 export class LocalGateway implements ClusterGateway {
   readonly self: NodeStart = { node: nodeId(1), incarnation: incarnation(1) };
   readonly topology: Topology = emptyTopology().topology;
-  readonly router = new Router(this.topology);
+  readonly router = new Router(this.topology, new SeededRandom(1));
+  readonly access = new AccessControl({ beforeAccessChange: () => {} });
+  readonly load = new NodeLoad(() => 0);
   readonly #homes = new Map<QueueHome['kind'], Home>();
   /** Queues of these kinds of home get no answers for now. */
   readonly stalled = new Set<QueueHome['kind']>();
@@ -31,29 +36,26 @@ export class LocalGateway implements ClusterGateway {
 
   constructor(limits: { readonly bytesMax?: number; readonly commandsMax?: number } = {}) {
     const { bytesMax = 1_000_000, commandsMax = 1_000 } = limits;
+    for (const record of INITIAL_ACCESS) this.access.put(record);
     for (const kind of ['shard', 'volatile'] as const) {
       const shard = new VolatileShard(
-        { entryBytesMax: 240 * 1024, waitingBytesMax: 1_000_000, memoryBytesMax: 10_000_000 },
+        { entryBytesMax: 240 * 1024, waitingBytesMax: 1_000_000, memoryBytesMax: 10_000_000, sliceMs: 8 },
         {
-          spill: { write: () => 0, read: () => new Uint8Array(0), reset: () => {} },
+          spill: { write: () => 0, read: () => new Uint8Array(0), reset: () => {}, close: () => {} },
           fenced: () => [],
           removeName: async () => 1,
-          writeHead: payload => {
-            const head = new ByteWriter(16);
-            writePayloadHeader(head, 0);
-            payload.set(head.view());
-          },
-          wallMs: () => 0,
+          clock: { monotonicMs: () => 0, wallMs: () => 0 },
           wake: () => {},
         },
       );
       const client: ShardClient = new ShardClient(
-        { ...this.self, batchBytesMax: 100_000, bytesMax, commandsMax, attachTimeoutMs: 100 },
+        { ...this.self, batchBytesMax: 100_000, bytesMax, commandsMax, attachTimeoutMs: 100, reportAfterMs: 5_000 },
         {
           topologyIndex: () => 1,
           leader: () => port,
           wake: () => {},
           monotonicMs: () => 0,
+          mayServe: () => true,
           fenced: () => {},
         },
       );
@@ -92,6 +94,11 @@ export class LocalGateway implements ClusterGateway {
   /** The node has lost its place. */
   end(): void {
     for (const { client } of this.#homes.values()) client.abandon('abandoned');
+  }
+
+  /** The node that hosts the volatile queues is dead. */
+  loseVolatileHome(): void {
+    this.#homes.get('volatile')!.client.abandon('home-gone');
   }
 
   mayRoute(): boolean {
@@ -134,6 +141,17 @@ export class LocalGateway implements ClusterGateway {
   async removeQueue(queue: QueueId): Promise<Result<void>> {
     this.topology.removeQueue(queue);
     return { ok: true, value: undefined };
+  }
+
+  async changeAccess(command: AccessCommand): Promise<Result<void>> {
+    if (command.kind === 'continue-vhost-removal') return { ok: true, value: undefined };
+    const result = this.access.apply(command);
+    if (result.ok && command.kind === 'put-vhost') this.topology.declareVhost(command.vhost);
+    return result;
+  }
+
+  deleteVhost(vhost: string): Promise<Result<void>> {
+    return this.changeAccess({ kind: 'delete-vhost', vhost });
   }
 
   async connectionClosed(owner: ConnectionOwner): Promise<Result<void>> {

@@ -7,6 +7,7 @@ import type {
   ConnectRequest,
   ConsumeRequest,
   ConsumerHandle,
+  ExchangeBindingRequest,
   ExchangeDeclare,
   GetResult,
   HoldReason,
@@ -51,7 +52,9 @@ export class MemoryBroker implements Broker {
   readonly calls: string[] = [];
   /** What `publish` answers instead of routing, when set. */
   publishAnswer: PublishResult | undefined;
-  isHeld = false;
+  /** Sees every message. */
+  published: (publish: Publish) => void = () => {};
+  held: HoldReason | undefined;
   #delayed: (() => void)[] | undefined;
   #generated = 0;
 
@@ -85,12 +88,12 @@ export class MemoryBroker implements Broker {
   }
 
   hold(reason: HoldReason): void {
-    this.isHeld = true;
+    this.held = reason;
     for (const connection of this.connections) connection.listener.held(reason);
   }
 
   resume(): void {
-    this.isHeld = false;
+    this.held = undefined;
     for (const connection of this.connections) connection.listener.resumed();
   }
 
@@ -146,13 +149,18 @@ export class MemoryConnection implements BrokerConnection {
     this.listener = listener;
   }
 
+  get hold(): HoldReason | undefined {
+    return this.memory.held;
+  }
   get mayPublish(): boolean {
-    return !this.memory.isHeld;
+    return this.memory.held === undefined;
   }
 
   get isAheadOfSocket(): boolean {
     return this.deliveredCount - this.#flushedCount >= AHEAD_MESSAGES_MAX;
   }
+
+  mayOpenSession(): undefined {}
 
   openSession(listener: SessionListener): BrokerSession {
     const session = new MemorySession(this, listener);
@@ -204,6 +212,7 @@ export class MemorySession implements BrokerSession {
 
   publish(publish: Publish): PublishResult {
     if (!this.connection.mayPublish) throw new Error('publish while publishes are held');
+    this.#broker.published(publish);
     if (this.#broker.publishAnswer !== undefined) return this.#broker.publishAnswer;
     const queues = this.#broker.route(publish.exchange, publish.routingKey);
     if (!Array.isArray(queues)) return queues;
@@ -212,6 +221,36 @@ export class MemorySession implements BrokerSession {
     if (publish.sequence > 0) this.#confirmLater(publish.sequence);
     for (const queue of queues) queue.enqueue(content);
     return 'routed';
+  }
+
+  checkPublish(publish: Publish): BrokerError | undefined {
+    const queues = this.#broker.route(publish.exchange, publish.routingKey);
+    return Array.isArray(queues) ? undefined : queues;
+  }
+
+  consumeReplies({
+    consumer,
+    tag,
+  }: {
+    readonly consumer: ConsumerHandle;
+    readonly tag: string;
+  }): Promise<Result<{ readonly queue: string }>> {
+    return this.#broker.answer(() => {
+      const name = `amq.rabbitmq.reply-to.${this.#broker.generateQueueName().slice(8)}`;
+      const flags = { durable: false, exclusive: true, autoDelete: true, passive: false, arguments: new Map() };
+      const queue = new MemoryQueue({ ...flags, name }, this.connection);
+      this.#broker.queues.set(name, queue);
+      queue.consumers.push(this.#consumerOf({ ...GETTER, queue: name, consumer, tag, autoAck: true }, queue));
+      return good({ queue: name });
+    });
+  }
+
+  /** Confirms go out first. */
+  settled(): Promise<void> {
+    return this.#broker.answer(() => {
+      this.#broker.calls.push('settled');
+      this.#confirm();
+    });
   }
 
   /** After the turn's other work, as a range per turn. */
@@ -306,6 +345,25 @@ export class MemorySession implements BrokerSession {
       if (at >= 0) bindings.splice(at, 1);
       return good(undefined);
     });
+  }
+
+  bindExchange(request: ExchangeBindingRequest): Promise<Result<void>> {
+    return this.#broker.answer(() => {
+      this.#broker.calls.push(`bind ${request.source} ${request.destination}`);
+      return this.#checkExchanges(request);
+    });
+  }
+
+  unbindExchange(request: ExchangeBindingRequest): Promise<Result<void>> {
+    return this.#broker.answer(() => {
+      this.#broker.calls.push(`unbind ${request.source} ${request.destination}`);
+      return this.#checkExchanges(request);
+    });
+  }
+
+  #checkExchanges({ source, destination }: ExchangeBindingRequest): Result<void> {
+    const missing = [source, destination].find(name => !this.#broker.exchanges.has(name));
+    return missing === undefined ? good(undefined) : bad(noExchange(missing));
   }
 
   consume(request: ConsumeRequest): Promise<Result<void>> {

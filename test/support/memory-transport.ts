@@ -204,6 +204,7 @@ export class MemoryTransport implements Transport {
     const outcome = called.answer(caller, this.#address);
     if (outcome.peer === undefined) {
       this.#refusals.report(nodeName, outcome.reason);
+      this.#listener.turnedAway(nodeName, outcome.reason);
       return;
     }
     const own = new MemoryLink(this, outcome.peer, this.#network);

@@ -1,5 +1,6 @@
 import type { BindRequest, DeclareExchange, DeclareQueue } from '../../src/broker/declarations.ts';
 import { EMPTY_TABLE, type FieldTable, type FieldValue } from '../../src/broker/field-table.ts';
+import type { Routable } from '../../src/broker/route-collector.ts';
 import { Topology } from '../../src/broker/topology.ts';
 import type { ConnectionOwner, QueueHome, QueueRecord, TopologyChange } from '../../src/broker/topology-records.ts';
 import {
@@ -49,17 +50,30 @@ export const queueNamed = (name: string, more: Partial<DeclareQueue> = {}): Decl
 });
 
 export const binding = (
-  exchange: string,
+  source: string,
   queue: string,
   routingKey = '',
   more: Partial<BindRequest> = {},
 ): BindRequest => ({
   vhost: '/',
-  exchange,
-  queue,
+  source,
+  destination: { kind: 'queue', name: queue },
   routingKey,
   arguments: EMPTY_TABLE,
   owner: owner(1),
+  ...more,
+});
+
+/** From exchange to exchange. */
+export const link = (source: string, name: string, routingKey = '', more: Partial<BindRequest> = {}): BindRequest =>
+  binding(source, '', routingKey, { destination: { kind: 'exchange', name }, ...more });
+
+/** A message as routers see it. */
+export const routable = (routingKey: string, more: Partial<Routable> = {}): Routable => ({
+  routingKey,
+  moreRoutingKeys: [],
+  headers: () => undefined,
+  property: () => undefined,
   ...more,
 });
 

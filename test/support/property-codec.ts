@@ -1,4 +1,5 @@
-import { checkPublished, decodeProperties, encodeProperties } from '../../src/protocols/amqp/properties.ts';
+import { decodeProperties, encodeProperties } from '../../src/protocols/amqp/properties.ts';
+import { checkPublished } from '../../src/protocols/amqp/published-properties.ts';
 import type { PropertyCodec } from '../../src/protocols/grpc/property-codec.ts';
 
 /** The codec that a node hands to its gRPC server. */

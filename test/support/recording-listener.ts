@@ -11,6 +11,7 @@ export type Happening =
   | { readonly what: 'disconnected'; readonly link: PeerLink; readonly reason: string }
   | { readonly what: 'refused'; readonly peer: string; readonly reason: string }
   | { readonly what: 'process-gone'; readonly nodeName: string }
+  | { readonly what: 'turned-away'; readonly peer: string; readonly reason: string }
   | {
       readonly what: 'frame';
       readonly link: PeerLink;
@@ -57,6 +58,10 @@ export class RecordingListener implements TransportListener {
 
   refused(peer: string, reason: string): void {
     this.#note({ what: 'refused', peer, reason });
+  }
+
+  turnedAway(peer: string, reason: string): void {
+    this.#note({ what: 'turned-away', peer, reason });
   }
 
   connected(link: PeerLink): void {

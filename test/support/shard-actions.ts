@@ -29,7 +29,7 @@ export type Action =
       bytesThrough: number;
     }
   | { do: 'credit'; consumer: number; prefetch: number; through: number; bytesThrough: number }
-  | { do: 'settle'; how: Settlement; consumer: number; first: number; count: number }
+  | { do: 'settle'; how: Settlement; consumer: number; ranges: { first: number; count: number }[] }
   | { do: 'cancel' | 'release'; consumer: number }
   | { do: 'get'; slot: number; consumer: number; autoSettle: boolean }
   | { do: 'part'; upload: number; bytes: number }
@@ -40,10 +40,20 @@ export type Action =
 
 /** What happens at once: a batch of a node, or something around it. */
 export type Step =
-  | { do: 'batch'; node: number; hasSeen: boolean; actions: Action[] }
-  | { do: 'repeat' | 'skip'; node: number }
-  | { do: 'fence'; node: number }
-  | { do: 'continue' };
+  | { do: 'entry'; batches: BatchStep[] }
+  | { do: 'repeat' | 'skip' | 'late' | 'fence' | 'late-fence'; node: number }
+  | { do: 'name-removed'; topologyIndex: number }
+  | { do: 'continue' }
+  | { do: 'restore' };
+
+export interface BatchStep {
+  node: number;
+  /** The answers so far have reached the node. */
+  hasSeen: boolean;
+  /** Group 0 as the node knows it goes on by so much. */
+  topology: number;
+  actions: Action[];
+}
 
 const slot = fc.nat({ max: 2 });
 const consumer = fc.nat({ max: 2 });
@@ -80,8 +90,10 @@ export const actionArb: fc.Arbitrary<Action> = fc.oneof(
       do: fc.constant('settle' as const),
       how: fc.constantFrom(Settlement.settle, Settlement.return, Settlement.discard),
       consumer: fc.nat({ max: 5 }),
-      first: fc.integer({ min: 1, max: 12 }),
-      count: fc.integer({ min: 1, max: 6 }),
+      ranges: fc.array(fc.record({ first: fc.integer({ min: 1, max: 12 }), count: fc.integer({ min: 1, max: 6 }) }), {
+        minLength: 1,
+        maxLength: 3,
+      }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('cancel' as const, 'release' as const), consumer }) },
@@ -117,19 +129,32 @@ export const actionArb: fc.Arbitrary<Action> = fc.oneof(
 
 const node = fc.nat({ max: 1 });
 
+const batchArb: fc.Arbitrary<BatchStep> = fc.record({
+  node,
+  hasSeen: fc.boolean(),
+  topology: fc.constantFrom(0, 0, 1, 3),
+  actions: fc.array(actionArb, { minLength: 1, maxLength: 8 }),
+});
+
 export const stepArb: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 12,
     arbitrary: fc.record({
-      do: fc.constant('batch' as const),
-      node,
-      hasSeen: fc.boolean(),
-      actions: fc.array(actionArb, { minLength: 1, maxLength: 8 }),
+      do: fc.constant('entry' as const),
+      batches: fc.array(batchArb, { minLength: 1, maxLength: 3 }),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('repeat' as const, 'skip' as const), node }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('fence' as const), node }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constantFrom('repeat' as const, 'skip' as const, 'late' as const), node }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('fence' as const, 'late-fence' as const), node }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('name-removed' as const), topologyIndex: fc.integer({ min: 1, max: 12 }) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('continue' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('restore' as const) }) },
 );
 
 export const nodeOf = (step: { node: number }): NodeId => nodeId(step.node + 1);
@@ -179,7 +204,11 @@ export function writeOf(action: Action, slots: Slots, bodyNumber: number): Write
           bytesThrough: action.bytesThrough,
         });
     case 'settle':
-      return settle(action.how, action.consumer + 1, action.first, action.first + action.count - 1);
+      return settle(
+        action.how,
+        action.consumer + 1,
+        ...action.ranges.flatMap(({ first, count }) => [first, first + count - 1]),
+      );
     case 'part':
       return out => writePart(out, action.upload, utf8Encode(bodyOf(action, bodyNumber)));
     case 'abandon':

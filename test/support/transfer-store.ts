@@ -18,6 +18,8 @@ export class TransferStore
   readonly bodies = new Map<number, Map<LogIndex, Entry>>();
   generation = 0;
   pins = 0;
+  /** What this replica has found to be lost. */
+  readonly losses: string[] = [];
 
   generationOf(): number {
     return this.generation;
@@ -32,6 +34,10 @@ export class TransferStore
   pin(): { deadBytes: () => number; release: () => void } {
     this.pins++;
     return { deadBytes: () => 0, release: () => void this.pins-- };
+  }
+
+  lost(_: GroupId, what: string): void {
+    this.losses.push(what);
   }
 
   hasRecord(_: GroupId, index: LogIndex): boolean {

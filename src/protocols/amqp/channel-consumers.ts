@@ -1,7 +1,9 @@
 import type { ConsumerHandle, Delivery, GetResult, Result, SettleHow } from '../../broker/broker.ts';
+import { REPLY_QUEUE } from '../../broker/names.ts';
 import { assert } from '../../lib/assert.ts';
 import { type AmqpError, amqpError } from './amqp-error.ts';
 import type { ChannelContext } from './channel-context.ts';
+import type { ChannelTransaction } from './channel-transaction.ts';
 import { DeliveryLedger, GONE_CONSUMER, type Settled } from './delivery-ledger.ts';
 import { toAmqpError } from './error-text.ts';
 import { deliverHead } from './frame-writer.ts';
@@ -30,13 +32,20 @@ export class ChannelConsumers {
   readonly #getHandles = new Map<string, ConsumerHandle>();
   #lastConsumer: Consumer | undefined;
   #nextHandle = 1;
-  readonly #settle: Settled = (consumer, number) => this.#ranges.add(consumer, number, 'settle');
-  readonly #return: Settled = (consumer, number) => this.#ranges.add(consumer, number, 'return');
-  readonly #discard: Settled = (consumer, number) => this.#ranges.add(consumer, number, 'discard');
+  #replies: { readonly consumer: Consumer; readonly queue: string } | undefined;
+  readonly #settle: Settled = (consumer, number, tag) => this.#settled(consumer, number, tag, 'settle');
+  readonly #return: Settled = (consumer, number, tag) => this.#settled(consumer, number, tag, 'return');
+  readonly #discard: Settled = (consumer, number, tag) => this.#settled(consumer, number, tag, 'discard');
+  readonly #recover: Settled = (consumer, number) => this.#ranges.add(consumer, number, 'return');
 
   constructor(context: ChannelContext) {
     this.#context = context;
     this.#ranges = new SettleRanges(context.session);
+  }
+
+  /** Where replies to this channel are published to. */
+  get replyTo(): string | undefined {
+    return this.#replies?.queue;
   }
 
   /** Tells the broker of the settlements gathered. */
@@ -62,6 +71,7 @@ export class ChannelConsumers {
   cancelledByBroker(handle: ConsumerHandle): void {
     this.#ranges.forget(handle);
     this.#ledger.forget(handle);
+    this.#context.transaction?.forget(handle);
     const consumer = this.#byHandle.get(handle);
     if (consumer === undefined) return;
     if (consumer.owesConsumeOk) this.#writeConsumeOk(consumer);
@@ -83,24 +93,25 @@ export class ChannelConsumers {
   consume(method: MethodOf<'basic.consume'>): void {
     const queue = this.#context.queueNamed(method.queue);
     if (queue === undefined) return;
+    // Whether there is a consumer of replies already matters more than its tag.
+    if (queue === REPLY_QUEUE && (!method.noAck || this.#replies !== undefined)) {
+      const text = method.noAck ? 'reply consumer already set' : 'reply consumer cannot acknowledge';
+      this.#context.fail(amqpError('precondition-failed', text));
+      return;
+    }
     if (this.#byTag.has(method.consumerTag)) {
       this.#context.fail(amqpError('not-allowed', `attempt to reuse consumer tag '${method.consumerTag}'`));
       return;
     }
-    const tag = method.consumerTag === '' ? `amq.ctag-${this.#context.generateName()}` : method.consumerTag;
-    const consumer: Consumer = {
-      tag,
-      handle: this.#newHandle(),
-      isAutoAck: method.noAck,
-      deliverHead: deliverHead(this.#context.number, tag),
-      owesConsumeOk: !method.noWait,
-    };
-    this.#byTag.set(tag, consumer);
-    this.#byHandle.set(consumer.handle, consumer);
+    if (queue === REPLY_QUEUE) {
+      this.#consumeReplies(method);
+      return;
+    }
+    const consumer = this.#add(method);
     const answer = this.#context.session.consume({
       queue,
       consumer: consumer.handle,
-      tag,
+      tag: consumer.tag,
       autoAck: method.noAck,
       exclusive: method.exclusive,
       arguments: method.arguments,
@@ -114,6 +125,34 @@ export class ChannelConsumers {
         this.#writeConsumeOk(consumer);
       }
     });
+  }
+
+  #consumeReplies(method: MethodOf<'basic.consume'>): void {
+    const consumer = this.#add(method);
+    const { handle, tag } = consumer;
+    this.#context.wait(this.#context.session.consumeReplies({ consumer: handle, tag }), result => {
+      if (!result.ok) {
+        this.#remove(consumer);
+        this.#context.fail(toAmqpError(result.error));
+        return;
+      }
+      this.#replies = { consumer, queue: result.value.queue };
+      if (consumer.owesConsumeOk) this.#writeConsumeOk(consumer);
+    });
+  }
+
+  #add(method: MethodOf<'basic.consume'>): Consumer {
+    const tag = method.consumerTag === '' ? `amq.ctag-${this.#context.generateName()}` : method.consumerTag;
+    const consumer: Consumer = {
+      tag,
+      handle: this.#newHandle(),
+      isAutoAck: method.noAck,
+      deliverHead: deliverHead(this.#context.number, tag),
+      owesConsumeOk: !method.noWait,
+    };
+    this.#byTag.set(tag, consumer);
+    this.#byHandle.set(consumer.handle, consumer);
+    return consumer;
   }
 
   /** Unknown tags are answered as well, as RabbitMQ does. */
@@ -148,8 +187,22 @@ export class ChannelConsumers {
 
   /** Everything unsettled goes back to its queue. */
   recover(): void {
-    this.#ledger.settleAll(this.#return);
+    this.#ledger.settleAll(this.#recover);
     this.#ranges.flush();
+  }
+
+  commit(transaction: ChannelTransaction): void {
+    transaction.commit(this.#ranges);
+  }
+
+  rollback(transaction: ChannelTransaction): void {
+    transaction.rollback(this.#ledger);
+  }
+
+  #settled(consumer: ConsumerHandle, number: number, tag: number, how: SettleHow): void {
+    const { transaction } = this.#context;
+    if (transaction === undefined) this.#ranges.add(consumer, number, how);
+    else transaction.holdSettlement({ tag, consumer, number, how });
   }
 
   #settleTag(tag: number, multiple: boolean, how: SettleHow): AmqpError | undefined {
@@ -194,6 +247,7 @@ export class ChannelConsumers {
     this.#byTag.delete(consumer.tag);
     this.#byHandle.delete(consumer.handle);
     if (this.#lastConsumer === consumer) this.#lastConsumer = undefined;
+    if (this.#replies?.consumer === consumer) this.#replies = undefined;
   }
 
   /** One handle per queue, because a handle's delivery numbers are counted by that queue. */

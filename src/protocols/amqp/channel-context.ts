@@ -1,5 +1,7 @@
 import type { BrokerConnection, BrokerSession } from '../../broker/broker.ts';
 import type { AmqpError } from './amqp-error.ts';
+import type { ChannelTransaction, TransactionMemory } from './channel-transaction.ts';
+import type { ContentMemory } from './content-memory.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import type { AmqpLimits } from './limits.ts';
 
@@ -16,6 +18,8 @@ export interface ConnectionFacts {
   readonly writer: FrameWriter;
   readonly limits: AmqpLimits;
   readonly wantsCancelNotify: boolean;
+  readonly transactionMemory: TransactionMemory;
+  readonly contentMemory: ContentMemory;
   /** 22 characters that nobody else has got. */
   generateName(): string;
 }
@@ -24,6 +28,10 @@ export interface ConnectionFacts {
 export interface ChannelContext extends Waiter, ConnectionFacts {
   readonly number: number;
   readonly session: BrokerSession;
+  /** Undefined before tx.select. */
+  readonly transaction: ChannelTransaction | undefined;
+  /** Where replies to this channel are published to; undefined without a consumer of the reply queue. */
+  readonly replyTo: string | undefined;
   /** The name of the queue that a method means: empty stands for the one declared last; undefined, with the channel failed, when there is none. */
   queueNamed(name: string): string | undefined;
   /** Ends the channel, or the connection, because of the method under way. */

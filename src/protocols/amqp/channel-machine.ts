@@ -10,6 +10,8 @@ import { ChannelConsumers } from './channel-consumers.ts';
 import type { ChannelContext, ConnectionFacts, Waiter } from './channel-context.ts';
 import { ChannelPublisher } from './channel-publisher.ts';
 import { ChannelTopology } from './channel-topology.ts';
+import type { ChannelTransaction, TransactionMemory } from './channel-transaction.ts';
+import type { ContentMemory } from './content-memory.ts';
 import type { Frame } from './frame-parser.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import type { AmqpLimits } from './limits.ts';
@@ -23,6 +25,7 @@ const PUBLISH = methodId('basic.publish');
 const ACK = methodId('basic.ack');
 const NACK = methodId('basic.nack');
 const REJECT = methodId('basic.reject');
+const TX_COMMIT = methodId('tx.commit');
 const CHANNEL_CLOSE = methodId('channel.close');
 const CHANNEL_CLOSE_OK = methodId('channel.close-ok');
 /** Octets of a method frame's payload: class, method, delivery tag, flags. */
@@ -61,6 +64,8 @@ export class AmqpChannel implements ChannelContext, SessionListener {
   readonly #waiting = new WaitingFrames();
   #state: 'open' | 'closing' | 'leaving' | 'ended' = 'open';
   #isBusy = false;
+  /** Consumers that the broker cancelled meanwhile. */
+  readonly #cancelled: ConsumerHandle[] = [];
   #isTouched = false;
   #owesConfirms = false;
   /** Class and method id of the method under way, for the reply that ends the channel. */
@@ -89,6 +94,22 @@ export class AmqpChannel implements ChannelContext, SessionListener {
 
   get limits(): AmqpLimits {
     return this.#owner.limits;
+  }
+
+  get contentMemory(): ContentMemory {
+    return this.#owner.contentMemory;
+  }
+
+  get transactionMemory(): TransactionMemory {
+    return this.#owner.transactionMemory;
+  }
+
+  get transaction(): ChannelTransaction | undefined {
+    return this.#publisher.transaction;
+  }
+
+  get replyTo(): string | undefined {
+    return this.#consumers.replyTo;
   }
 
   get wantsCancelNotify(): boolean {
@@ -134,6 +155,7 @@ export class AmqpChannel implements ChannelContext, SessionListener {
 
   /** The connection is over. */
   end(): void {
+    this.#publisher.end();
     this.#state = 'ended';
   }
 
@@ -143,6 +165,7 @@ export class AmqpChannel implements ChannelContext, SessionListener {
       if (this.#state === 'ended') return;
       this.#isBusy = false;
       then(value);
+      if (!this.#isBusy) for (const consumer of this.#cancelled.splice(0)) this.consumerCancelled(consumer);
       if (!this.#waiting.isEmpty) this.#drain();
     });
   }
@@ -169,6 +192,7 @@ export class AmqpChannel implements ChannelContext, SessionListener {
       this.#owner.connectionFailed(error, this.#method);
       return;
     }
+    this.#publisher.end();
     this.#state = 'closing';
     this.#owner.report(error, this.number);
     this.writer.method(this.number, {
@@ -193,8 +217,10 @@ export class AmqpChannel implements ChannelContext, SessionListener {
     if (this.#state === 'open') this.#consumers.deliver(delivery);
   }
 
+  /** Behind the answer to the request under way, which may be the one that deletes the queue. */
   consumerCancelled(consumer: ConsumerHandle): void {
-    if (this.#state === 'open') this.#consumers.cancelledByBroker(consumer);
+    if (this.#isBusy) this.#cancelled.push(consumer);
+    else if (this.#state === 'open') this.#consumers.cancelledByBroker(consumer);
   }
 
   /** Confirms that arrive before the answer to the client's channel.close are still written. */
@@ -235,6 +261,7 @@ export class AmqpChannel implements ChannelContext, SessionListener {
       error = this.#publisher.begin(frame);
     } else {
       error = this.#publisher.refuseMethod();
+      if (id === TX_COMMIT && error === undefined && this.transaction?.publishHeld() === false) return false;
       this.#method = id;
       if (error === undefined) error = this.#processOther(frame, id);
     }
@@ -281,6 +308,12 @@ export class AmqpChannel implements ChannelContext, SessionListener {
       case 'queue.unbind':
         this.#topology.unbindQueue(method);
         return undefined;
+      case 'exchange.bind':
+        this.#topology.bindExchange(method);
+        return undefined;
+      case 'exchange.unbind':
+        this.#topology.unbindExchange(method);
+        return undefined;
       case 'basic.qos':
         this.#consumers.qos(method);
         return undefined;
@@ -307,10 +340,19 @@ export class AmqpChannel implements ChannelContext, SessionListener {
         if (!method.active) return amqpError('not-implemented', 'active=false');
         this.writer.method(this.number, { name: 'channel.flow-ok', active: true });
         return undefined;
-      case 'confirm.select':
-        this.#publisher.selectConfirms();
-        if (!method.noWait) this.writer.method(this.number, { name: 'confirm.select-ok' });
-        return undefined;
+      case 'confirm.select': {
+        const error = this.#publisher.selectConfirms();
+        if (error === undefined && !method.noWait) this.writer.method(this.number, { name: 'confirm.select-ok' });
+        return error;
+      }
+      case 'tx.select': {
+        const error = this.#publisher.selectTransactions();
+        if (error === undefined) this.writer.method(this.number, { name: 'tx.select-ok' });
+        return error;
+      }
+      case 'tx.commit':
+      case 'tx.rollback':
+        return this.#endTransaction(method.name);
       case 'basic.recover':
       case 'basic.recover-async':
         if (!method.requeue) return amqpError('not-implemented', 'requeue=false');
@@ -323,18 +365,20 @@ export class AmqpChannel implements ChannelContext, SessionListener {
         return undefined;
       case 'channel.open':
         return amqpError('channel-error', "second 'channel.open' seen");
-      case 'exchange.bind':
-      case 'exchange.unbind':
-      case 'tx.select':
-      case 'tx.commit':
-      case 'tx.rollback':
-        return amqpError('not-implemented', `${method.name} is not offered`);
       case 'channel.close-ok':
       case 'channel.flow-ok':
         return undefined;
       default:
         return amqpError('command-invalid', `unexpected method ${method.name}`);
     }
+  }
+
+  #endTransaction(name: 'tx.commit' | 'tx.rollback'): AmqpError | undefined {
+    const { transaction } = this;
+    if (transaction === undefined) return amqpError('precondition-failed', 'channel is not transactional');
+    if (name === 'tx.commit') this.#consumers.commit(transaction);
+    else this.#consumers.rollback(transaction);
+    return undefined;
   }
 
   /** The client closes the channel: everything it asked for before comes first. */
@@ -358,6 +402,7 @@ export class AmqpChannel implements ChannelContext, SessionListener {
   }
 
   #ended(): void {
+    this.#publisher.end();
     this.#state = 'ended';
     this.#owner.channelEnded(this);
   }

@@ -1,12 +1,14 @@
-import type { Publish, PublishResult } from '../../broker/broker.ts';
-import type { FieldTable } from '../../broker/field-table.ts';
-import { type AmqpError, amqpError } from './amqp-error.ts';
+import type { PublishResult } from '../../broker/broker.ts';
+import { type AmqpError, amqpError, isAmqpError } from './amqp-error.ts';
 import type { ChannelContext } from './channel-context.ts';
+import { ChannelTransaction } from './channel-transaction.ts';
 import { ConfirmLedger } from './confirm-ledger.ts';
 import { ContentAssembler } from './content-assembler.ts';
 import { toAmqpError } from './error-text.ts';
 import type { Frame } from './frame-parser.ts';
-import { checkPublished, decodeHeaders } from './properties.ts';
+import { type BasicProperties, decodeProperties, encodeProperties } from './properties.ts';
+import { PublishView } from './publish-view.ts';
+import { copyKeys, PublishedProperties, withoutBlindCopies } from './published-properties.ts';
 import { REPLIES } from './spec.ts';
 import { decodeText } from './text.ts';
 
@@ -16,27 +18,14 @@ const TARGET_OFFSET = 6;
 const MANDATORY = 1;
 const IMMEDIATE = 2;
 
-/** The object handed to the broker: one per channel, filled anew for each message. */
-class PublishView implements Publish {
-  exchange = '';
-  routingKey = '';
-  properties = NOTHING;
-  readonly body: Uint8Array[];
-  bodyBytes = 0;
-  sequence = 0;
-  readonly headers = (): FieldTable | undefined => decodeHeaders(this.properties);
-
-  constructor(body: Uint8Array[]) {
-    this.body = body;
-  }
-}
-
-/** The publishing side of a channel: basic.publish with its content, basic.return, publisher confirms. */
+/** The publishing side of a channel: basic.publish with its content, basic.return, publisher confirms, transactions. */
 export class ChannelPublisher {
   readonly #context: ChannelContext;
   readonly #assembler: ContentAssembler;
   readonly #publish: PublishView;
+  readonly #published = new PublishedProperties();
   #confirms: ConfirmLedger | undefined;
+  #transaction: ChannelTransaction | undefined;
   /** Exchange and routing key as they came last, and what they decode to: most publishers repeat them. */
   #target = NOTHING;
   #exchange = '';
@@ -45,8 +34,13 @@ export class ChannelPublisher {
 
   constructor(context: ChannelContext) {
     this.#context = context;
-    this.#assembler = new ContentAssembler(context.limits.messageBytesMax);
+    this.#assembler = new ContentAssembler(context.limits.messageBytesMax, context.contentMemory);
     this.#publish = new PublishView(this.#assembler.parts);
+  }
+
+  /** Undefined before tx.select. */
+  get transaction(): ChannelTransaction | undefined {
+    return this.#transaction;
   }
 
   /** Why a method other than basic.publish must not come now. */
@@ -55,17 +49,29 @@ export class ChannelPublisher {
   }
 
   /** From now on publishes are numbered and confirmed. */
-  selectConfirms(): void {
+  selectConfirms(): AmqpError | undefined {
+    if (this.#transaction) return amqpError('precondition-failed', 'cannot switch from tx to confirm mode');
     this.#confirms ??= new ConfirmLedger();
+    return undefined;
+  }
+
+  /** From now on publishes and settlements wait for tx.commit. */
+  selectTransactions(): AmqpError | undefined {
+    if (this.#confirms) return amqpError('precondition-failed', 'cannot switch from confirm to tx mode');
+    this.#transaction ??= new ChannelTransaction(this.#context, publish => this.#writeReturn(publish));
+    return undefined;
   }
 
   confirmed(first: number, last: number): void {
-    this.#confirms?.confirm(first, last);
+    if (this.#confirms === undefined) return;
+    this.#confirms.confirm(first, last);
     this.#context.confirmsPending();
   }
 
   rejected(first: number, last: number): void {
-    this.#confirms?.reject(first, last);
+    this.#transaction?.rejected();
+    if (this.#confirms === undefined) return;
+    this.#confirms.reject(first, last);
     this.#context.confirmsPending();
   }
 
@@ -76,6 +82,12 @@ export class ChannelPublisher {
   /** Copies what must outlive the chunk. */
   detach(): void {
     this.#assembler.detach();
+  }
+
+  /** The channel is over. */
+  end(): void {
+    this.#assembler.reset();
+    this.#transaction?.drop();
   }
 
   /** basic.publish. */
@@ -107,6 +119,7 @@ export class ChannelPublisher {
       return assembled;
     }
     const error = this.#complete();
+    this.#publish.release();
     this.#assembler.reset();
     return error;
   }
@@ -120,24 +133,48 @@ export class ChannelPublisher {
 
   #complete(): AmqpError | undefined {
     const properties = this.#assembler.properties;
-    const wrong = checkPublished(properties, 0, properties.length, this.#context.user);
+    const wrong = this.#published.check(properties, 0, properties.length, this.#context.user);
     if (wrong !== undefined) return wrong;
     const publish = this.#publish;
     publish.exchange = this.#exchange;
     publish.routingKey = this.#routingKey;
     publish.properties = properties;
     publish.bodyBytes = this.#assembler.bodyBytes;
+    if (this.#published.hasCopies || this.#published.wantsReplies) {
+      const refused = this.#rewrite(properties);
+      if (refused !== undefined) return refused;
+    }
+    if (this.#transaction !== undefined) return this.#hold(this.#transaction);
     publish.sequence = this.#confirms === undefined ? 0 : this.#confirms.take();
     const result = this.#context.session.publish(publish);
-    const error = result === 'routed' ? undefined : this.#notRouted(result);
-    publish.properties = NOTHING;
-    return error;
+    return result === 'routed' ? undefined : this.#notRouted(result);
+  }
+
+  /** What the properties ask the broker to do with themselves. */
+  #rewrite(bytes: Uint8Array): AmqpError | undefined {
+    let properties: BasicProperties = decodeProperties(bytes)!;
+    if (this.#published.wantsReplies) {
+      const { replyTo } = this.#context;
+      if (replyTo === undefined) return amqpError('precondition-failed', 'fast reply consumer does not exist');
+      properties = { ...properties, replyTo };
+    }
+    const keys = copyKeys(properties.headers);
+    if (isAmqpError(keys)) return keys;
+    this.#publish.moreRoutingKeys = keys;
+    this.#publish.properties = encodeProperties(withoutBlindCopies(properties));
+    return undefined;
+  }
+
+  /** What can be refused is refused now, as without a transaction. */
+  #hold(transaction: ChannelTransaction): AmqpError | undefined {
+    const refused = this.#context.session.checkPublish(this.#publish);
+    return refused ? toAmqpError(refused) : transaction.hold(this.#publish, this.#isMandatory);
   }
 
   #notRouted(result: Exclude<PublishResult, 'routed'>): AmqpError | undefined {
     const { sequence } = this.#publish;
     if (result === 'unroutable') {
-      if (this.#isMandatory) this.#writeReturn();
+      if (this.#isMandatory) this.#writeReturn(this.#publish);
       if (sequence > 0) this.confirmed(sequence, sequence);
       return undefined;
     }
@@ -147,8 +184,7 @@ export class ChannelPublisher {
   }
 
   /** basic.return comes before the confirm of the same message. */
-  #writeReturn(): void {
-    const { exchange, routingKey, properties, body, bodyBytes } = this.#publish;
+  #writeReturn({ exchange, routingKey, properties, body, bodyBytes }: PublishView): void {
     const replyCode = REPLIES['no-route'].code;
     const method = { name: 'basic.return', replyCode, replyText: 'NO_ROUTE', exchange, routingKey } as const;
     this.#context.writer.content(this.#context.number, method, properties, body, bodyBytes);

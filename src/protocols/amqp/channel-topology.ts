@@ -102,12 +102,27 @@ export class ChannelTopology {
       routingKey: bindingKey(method, queue),
       arguments: method.arguments,
     });
-    const isGone = (error: BrokerError): boolean => error.code === 'no-queue' || error.code === 'no-exchange';
     this.#answer(
       answer,
       false,
       () => ({ name: 'queue.unbind-ok' }),
       error => (isGone(error) ? { name: 'queue.unbind-ok' } : undefined),
+    );
+  }
+
+  bindExchange(method: MethodOf<'exchange.bind'>): void {
+    const { destination, source, routingKey } = method;
+    const request = { destination, source, routingKey, arguments: method.arguments };
+    this.#answer(this.#context.session.bindExchange(request), method.noWait, () => ({ name: 'exchange.bind-ok' }));
+  }
+
+  unbindExchange(method: MethodOf<'exchange.unbind'>): void {
+    const { destination, source, routingKey } = method;
+    this.#answer(
+      this.#context.session.unbindExchange({ destination, source, routingKey, arguments: method.arguments }),
+      method.noWait,
+      () => ({ name: 'exchange.unbind-ok' }),
+      error => (isGone(error) ? { name: 'exchange.unbind-ok' } : undefined),
     );
   }
 
@@ -128,6 +143,9 @@ export class ChannelTopology {
     });
   }
 }
+
+/** Nothing is bound to what is not there. */
+const isGone = (error: BrokerError): boolean => error.code === 'no-queue' || error.code === 'no-exchange';
 
 /** With queue and routing key empty, both mean the queue declared last (1.7.2.3.3). */
 const bindingKey = (method: { readonly queue: string; readonly routingKey: string }, queue: string): string =>

@@ -1,9 +1,11 @@
 import type { Broker, BrokerConnection, ConnectionListener, HoldReason, Result } from '../../broker/broker.ts';
+import type { BrokerError } from '../../broker/broker-error.ts';
 import { assert } from '../../lib/assert.ts';
 import { type AmqpError, amqpError, isAmqpError, replyCode, replyText } from './amqp-error.ts';
 import type { Waiter } from './channel-context.ts';
 import { AmqpChannel, type ChannelOwner } from './channel-machine.ts';
 import { ChannelTable } from './channel-table.ts';
+import { ContentMemory } from './content-memory.ts';
 import { toAmqpError } from './error-text.ts';
 import { FRAME_PROTOCOL_HEADER, type Frame } from './frame-parser.ts';
 import type { FrameWriter } from './frame-writer.ts';
@@ -21,9 +23,12 @@ import type { AmqpLimits } from './limits.ts';
 import { decodeMethod, type Method, type MethodOf } from './methods.ts';
 import { readU32, SHORTSTR_BYTES_MAX } from './primitives.ts';
 import { FRAME_HEARTBEAT, FRAME_METHOD, methodId, PROTOCOL_HEADER } from './spec.ts';
-import { decodeText, shortened } from './text.ts';
+import { shortened } from './text.ts';
 
 const CHANNEL_OPEN = methodId('channel.open');
+const MALFORMED_RESPONSE: BrokerError = { code: 'access-refused', text: 'the response names no user' };
+/** A connection that holds no more of the unfinished messages is not to blame when the node holds too many. */
+const UNFINISHED_SHARE_BYTES = 1024 * 1024;
 
 /** The shell around the machine: socket, timers, log. */
 export interface ConnectionHost extends Waiter {
@@ -36,6 +41,8 @@ export interface ConnectionHost extends Waiter {
   opened(): void;
   /** One side has closed: the other has limited time for its answer. */
   closing(): void;
+  /** Write what is there, the answer to the client's close: the client closes the socket. */
+  left(): void;
   /** Write what is there, then close the socket. */
   end(): void;
   /** A peer that misbehaves or was refused; channel 0 is the connection itself. */
@@ -48,6 +55,8 @@ export interface ConnectionParts {
   readonly limits: AmqpLimits;
   readonly peerAddress: string;
   readonly writer: FrameWriter;
+  /** Of all connections of the server. */
+  readonly serverContent: ContentMemory;
 }
 
 type State = 'header' | 'starting' | 'tuning' | 'opening' | 'connecting' | 'running' | 'leaving' | 'closing' | 'ended';
@@ -62,6 +71,9 @@ type State = 'header' | 'starting' | 'tuning' | 'opening' | 'connecting' | 'runn
 export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   readonly writer: FrameWriter;
   readonly limits: AmqpLimits;
+  readonly transactionMemory = { heldBytes: 0 };
+  readonly contentMemory: ContentMemory;
+  readonly #serverContent: ContentMemory;
   readonly #broker: Broker;
   readonly #host: ConnectionHost;
   readonly #peerAddress: string;
@@ -83,6 +95,8 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
     this.limits = parts.limits;
     this.writer = parts.writer;
     this.#peerAddress = parts.peerAddress;
+    this.#serverContent = parts.serverContent;
+    this.contentMemory = new ContentMemory(parts.serverContent);
     this.#host = host;
     this.#tuning = {
       channelMax: parts.limits.channelMax,
@@ -155,6 +169,19 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   /** The bytes at hand are used up, or will not be used for now: nothing may view them any more. */
   endOfInput(): void {
     this.#channels.endOfInput();
+    if (this.#state === 'running') this.#checkUnfinished();
+  }
+
+  #checkUnfinished(): void {
+    const { unfinishedBytesMax, nodeUnfinishedBytesMax } = this.limits;
+    const { bytes } = this.contentMemory;
+    if (bytes > unfinishedBytesMax) {
+      const text = `messages that are not complete hold ${bytes} bytes on this connection; at most ${unfinishedBytesMax}`;
+      this.#fail(amqpError('resource-error', text), 0, 0);
+    } else if (this.#serverContent.bytes > nodeUnfinishedBytesMax && bytes > UNFINISHED_SHARE_BYTES) {
+      const text = `messages that are not complete hold ${this.#serverContent.bytes} bytes on this node; at most ${nodeUnfinishedBytesMax}`;
+      this.#fail(amqpError('resource-error', text), 0, 0);
+    }
   }
 
   /** Writes the confirms that came since the last flush. */
@@ -164,7 +191,10 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
 
   /** The node stops, or can no longer serve. */
   closed(reason: string): void {
-    const text = `broker forced connection closure with reason '${reason}'`;
+    this.dismissed(`broker forced connection closure with reason '${reason}'`);
+  }
+
+  dismissed(text: string): void {
     this.#fail(amqpError('connection-forced', text), 0, 0);
   }
 
@@ -242,7 +272,10 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
     if (method === undefined) return amqpError('channel-error', "expected 'channel.open'");
     if (isAmqpError(method)) return method;
     const { channelMax } = this.#tuning;
-    if (number <= channelMax && this.#channels.count < channelMax) return undefined;
+    if (number <= channelMax && this.#channels.count < channelMax) {
+      const refused = this.broker.mayOpenSession();
+      return refused && amqpError('not-allowed', toAmqpError(refused).text);
+    }
     const count = Math.max(number, this.#channels.count + 1);
     const text = `number of channels opened (${count}) has reached the negotiated channel_max (${channelMax})`;
     return amqpError('not-allowed', text);
@@ -298,7 +331,7 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
     if (method.name === 'connection.start-ok' && state === 'starting') return this.#login(method);
     if (method.name === 'connection.tune-ok' && state === 'tuning') return this.#tune(method);
     if (method.name === 'connection.open' && state === 'opening') return this.#open(method);
-    if (method.name === 'connection.update-secret' && state === 'running') return this.#updateSecret(method);
+    if (method.name === 'connection.update-secret' && state === 'running') return this.#updateSecret();
     return amqpError('command-invalid', `unexpected method ${method.name} in connection state ${state}`);
   }
 
@@ -306,25 +339,27 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
     this.#client = clientFacts(method.clientProperties);
     const credentials = readCredentials(method.mechanism, method.response);
     if (isRefusal(credentials)) return credentials;
-    const refused =
-      credentials === undefined ||
-      this.#broker.authenticate(credentials.user, credentials.password, this.#peerAddress) !== undefined;
-    if (!refused) {
-      this.#user = credentials.user;
-      this.#state = 'tuning';
-      const { channelMax, frameBytesMax, heartbeatSeconds } = this.limits;
-      const tune = {
-        name: 'connection.tune',
-        channelMax,
-        frameMax: frameBytesMax,
-        heartbeat: heartbeatSeconds,
-      } as const;
-      this.writer.method(0, tune);
-      return undefined;
-    }
-    const error = refusedLogin(method.mechanism);
-    if (this.#client.wantsAuthenticationClose) return error;
-    this.#report(error);
+    if (credentials === undefined) return this.#refuseLogin(method.mechanism, MALFORMED_RESPONSE);
+    const refusal = this.#broker.authenticate(credentials.user, credentials.password, this.#peerAddress);
+    if (refusal !== undefined) return this.#refuseLogin(method.mechanism, refusal);
+    this.#user = credentials.user;
+    this.#state = 'tuning';
+    const { channelMax, frameBytesMax, heartbeatSeconds } = this.limits;
+    const tune = {
+      name: 'connection.tune',
+      channelMax,
+      frameMax: frameBytesMax,
+      heartbeat: heartbeatSeconds,
+    } as const;
+    this.writer.method(0, tune);
+    return undefined;
+  }
+
+  /** The reason is for the log alone. A node without a place in the cluster knows no users: the client may come again. */
+  #refuseLogin(mechanism: string, refusal: BrokerError): AmqpError | undefined {
+    if (refusal.code === 'unavailable') return amqpError('connection-forced', refusal.text);
+    this.#report(toAmqpError(refusal));
+    if (this.#client.wantsAuthenticationClose) return refusedLogin(mechanism);
     this.#end();
     return undefined;
   }
@@ -366,6 +401,7 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
       return;
     }
     this.#connection = result.value;
+    this.#hold = result.value.hold;
     this.#state = 'running';
     this.writer.method(0, { name: 'connection.open-ok' });
     this.#host.opened();
@@ -373,13 +409,9 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
     this.#host.inputMayGoOn();
   }
 
-  /** The new secret is accepted when it would let the user in; open channels go on either way. */
-  #updateSecret({ newSecret }: MethodOf<'connection.update-secret'>): AmqpError | undefined {
-    const password = decodeText(newSecret, 0, newSecret.length);
-    const error = this.#broker.authenticate(this.#user, password, this.#peerAddress);
-    if (error !== undefined) return amqpError('not-allowed', `new secret for user '${this.#user}' was refused`);
+  /** For secrets that expire; passwords do not, so the new one is not even looked at, as in RabbitMQ. */
+  #updateSecret(): undefined {
     this.writer.method(0, { name: 'connection.update-secret-ok' });
-    return undefined;
   }
 
   #sendBlocked(): void {
@@ -399,7 +431,9 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
       if (this.#state !== 'leaving') return;
       this.beforeFlush();
       this.writer.method(0, { name: 'connection.close-ok' });
-      this.#end();
+      this.#state = 'ended';
+      this.#leaveBroker();
+      this.#host.left();
     };
     if (connection === undefined) {
       answer();
@@ -417,7 +451,7 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
       this.#end();
       return;
     }
-    this.endOfInput();
+    this.#channels.endOfInput();
     this.beforeFlush();
     this.#state = 'closing';
     this.writer.method(0, {
@@ -443,6 +477,7 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
 
   #leaveBroker(): void {
     this.#channels.end();
+    this.contentMemory.clear();
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection !== undefined) this.#host.wait(connection.close(), () => {});

@@ -5,6 +5,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
 import { type AmqpError, replyText } from './amqp-error.ts';
 import { type ConnectionHost, ConnectionMachine } from './connection-machine.ts';
+import type { ContentMemory } from './content-memory.ts';
 import { FrameParser } from './frame-parser.ts';
 import { FrameWriter, type Output } from './frame-writer.ts';
 import type { Tuning } from './handshake.ts';
@@ -17,6 +18,7 @@ export interface ConnectionDeps {
   readonly logger: Logger;
   readonly limits: AmqpLimits;
   readonly pool: OutputPool;
+  readonly serverContent: ContentMemory;
 }
 
 /** Half a heartbeat interval without bytes, this many times in a row: the peer is gone (2 intervals, as RabbitMQ). */
@@ -54,7 +56,8 @@ export class AmqpConnection implements ConnectionHost {
     this.#peerAddress = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#parser = new FrameParser(deps.limits.frameBytesMax);
     this.#writer = new FrameWriter(deps.limits.frameBytesMax, deps.pool, () => this.wake());
-    const parts = { broker: deps.broker, limits: deps.limits, peerAddress: this.#peerAddress, writer: this.#writer };
+    const { broker, limits, serverContent } = deps;
+    const parts = { broker, limits, serverContent, peerAddress: this.#peerAddress, writer: this.#writer };
     this.#machine = new ConnectionMachine(parts, this);
     this.#cancelDeadline = deps.clock.after(deps.limits.handshakeTimeoutMs, () => this.#abort('handshake timeout'));
     socket.setNoDelay(true);
@@ -107,6 +110,14 @@ export class AmqpConnection implements ConnectionHost {
     this.#isEnding = true;
     this.#cancelDeadline();
     // A client that has its last answer and keeps its socket open is not worth a line in the log.
+    this.#cancelDeadline = this.#deps.clock.after(this.#deps.limits.closeTimeoutMs, () => this.#socket.destroy());
+    this.inputMayGoOn();
+    this.wake();
+  }
+
+  /** The socket is the client's to close: one that finds it closed takes its last answer for lost (as with RabbitMQ). */
+  left(): void {
+    this.#cancelDeadline();
     this.#cancelDeadline = this.#deps.clock.after(this.#deps.limits.closeTimeoutMs, () => this.#socket.destroy());
     this.inputMayGoOn();
     this.wake();

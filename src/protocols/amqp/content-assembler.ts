@@ -1,4 +1,5 @@
 import { type AmqpError, amqpError } from './amqp-error.ts';
+import type { ContentMemory } from './content-memory.ts';
 import type { Frame } from './frame-parser.ts';
 import { readU32, readU64 } from './primitives.ts';
 import { BASIC_CLASS, FRAME_BODY, FRAME_HEADER } from './spec.ts';
@@ -16,6 +17,7 @@ export type Assembled = 'incomplete' | 'complete' | AmqpError;
  */
 export class ContentAssembler {
   readonly #bodyBytesMax: number;
+  readonly #memory: ContentMemory;
   #at: 'method' | 'header' | 'body' = 'method';
   #missing = 0;
   #isDetached = false;
@@ -24,11 +26,13 @@ export class ContentAssembler {
   properties: Uint8Array = NOTHING;
   bodyBytes = 0;
   readonly parts: Uint8Array[] = [];
-  /** How many of `parts` are our own copies. */
+  /** How many of `parts` are our own copies, and their bytes. */
   #ownParts = 0;
+  #ownBytes = 0;
 
-  constructor(bodyBytesMax: number) {
+  constructor(bodyBytesMax: number, memory: ContentMemory) {
     this.#bodyBytesMax = bodyBytesMax;
+    this.#memory = memory;
   }
 
   get isIdle(): boolean {
@@ -61,6 +65,8 @@ export class ContentAssembler {
     this.#isDetached = false;
     this.#block = NOTHING;
     this.#ownParts = 0;
+    if (this.#ownBytes > 0) this.#memory.add(-this.#ownBytes);
+    this.#ownBytes = 0;
     this.properties = NOTHING;
     this.bodyBytes = 0;
     if (this.parts.length > 0) this.parts.length = 0;
@@ -107,6 +113,8 @@ export class ContentAssembler {
   }
 
   #keep(piece: Uint8Array): void {
+    this.#ownBytes += piece.length;
+    this.#memory.add(piece.length);
     let from = 0;
     while (from < piece.length) {
       const last = this.#ownParts - 1;

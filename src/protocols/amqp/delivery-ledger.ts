@@ -17,7 +17,14 @@ interface Page {
 }
 
 /** Receives each delivery that is settled. */
-export type Settled = (consumer: ConsumerHandle, number: number) => void;
+export type Settled = (consumer: ConsumerHandle, number: number, tag: number) => void;
+
+/** A delivery under its tag. */
+export interface Tagged {
+  readonly tag: number;
+  readonly consumer: ConsumerHandle;
+  readonly number: number;
+}
 
 /**
  * Delivery tags of a channel (1.8.3.13): ascending from 1, one per message sent, each standing for a consumer's delivery
@@ -85,6 +92,24 @@ export class DeliveryLedger {
     this.settleUpTo(this.#lastTag, settled);
   }
 
+  /** Deliveries that were settled, under their old tags, are not settled. */
+  restore(deliveries: readonly Tagged[]): void {
+    if (deliveries.length === 0) return;
+    for (const { tag, consumer, number } of deliveries) {
+      const page = this.#pages.get(Math.floor(tag / PAGE_TAGS)) ?? this.#newPage(tag);
+      const at = tag - page.firstTag;
+      page.consumers[at] = consumer;
+      page.numbers[at] = number;
+      page.low = Math.min(page.low, at);
+      page.unsettled++;
+      this.#unsettled++;
+    }
+    // Pages are walked in their order.
+    const pages = [...this.#pages].sort(([a], [b]) => a - b);
+    this.#pages.clear();
+    for (const [number, page] of pages) this.#pages.set(number, page);
+  }
+
   /** The broker took a consumer's deliveries back: their tags stay valid and mean nothing. */
   forget(consumer: ConsumerHandle): void {
     for (const page of this.#pages.values()) {
@@ -115,7 +140,7 @@ export class DeliveryLedger {
     page.consumers[at] = NOBODY;
     page.unsettled--;
     this.#unsettled--;
-    if (consumer !== GONE_CONSUMER) settled(consumer, page.numbers[at]!);
+    if (consumer !== GONE_CONSUMER) settled(consumer, page.numbers[at]!, page.firstTag + at);
   }
 
   #dropIfSettled(page: Page): void {

@@ -9,6 +9,8 @@ export function toAmqpError(error: BrokerError): AmqpError {
       return amqpError('access-refused', error.text);
     case 'no-vhost':
       return amqpError('not-allowed', `vhost ${error.vhost} not found`);
+    case 'no-user':
+      return amqpError('not-found', `no user '${error.user}'`);
     case 'no-exchange':
       return amqpError('not-found', `no exchange ${named(error)}`);
     case 'no-queue':
@@ -27,8 +29,11 @@ export function toAmqpError(error: BrokerError): AmqpError {
       return amqpError('access-refused', `queue ${named(error)} in exclusive use`);
     case 'in-use':
       return amqpError('precondition-failed', `${error.kind} ${named(error)} in use`);
+    case 'unknown-exchange-type':
+      return amqpError('command-invalid', `unknown exchange type '${error.type}'`);
     case 'not-empty':
       return amqpError('precondition-failed', `queue ${named(error)} not empty`);
+    case 'exists':
     case 'invalid':
       return amqpError('precondition-failed', error.text);
     case 'not-implemented':

@@ -54,7 +54,9 @@ export function readFields(reader: AmqpReader, end: number, depthLeft = TABLE_DE
   const table = new Map<string, FieldValue>();
   while (reader.position < end && !reader.failed) {
     const key = reader.shortstr();
-    table.set(key, readValue(reader, depthLeft));
+    const value = readValue(reader, depthLeft);
+    // Of fields with one name RabbitMQ sees the first.
+    if (!table.has(key)) table.set(key, value);
   }
   if (reader.position !== end) reader.fail();
   return table;

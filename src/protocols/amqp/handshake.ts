@@ -2,16 +2,13 @@ import type { BrokerIdentity } from '../../broker/broker.ts';
 import type { FieldTable, FieldValue } from '../../broker/field-table.ts';
 import { utf8Encode } from '../../lib/bytes.ts';
 import { type AmqpError, amqpError, isAmqpError } from './amqp-error.ts';
-import { readFields } from './field-table-wire.ts';
 import type { AmqpLimits } from './limits.ts';
+import { type Credentials, MECHANISM_NAMES, mechanismNamed } from './mechanisms.ts';
 import type { MethodOf } from './methods.ts';
-import { AmqpReader } from './primitives.ts';
 import { FRAME_MIN_BYTES } from './spec.ts';
-import { decodeText } from './text.ts';
 
 /** The release of RabbitMQ whose behaviour towards clients this adapter follows; clients look at it. */
 const PRODUCT_VERSION = '3.10.8';
-const MECHANISMS = 'PLAIN AMQPLAIN';
 const LOCALES = 'en_US';
 const CAPABILITIES = [
   'publisher_confirms',
@@ -24,11 +21,6 @@ const CAPABILITIES = [
   'per_consumer_qos',
   'direct_reply_to',
 ] as const;
-
-export interface Credentials {
-  readonly user: string;
-  readonly password: string;
-}
 
 /** What the client said about itself in connection.start-ok. */
 export interface ClientFacts {
@@ -62,7 +54,7 @@ export function connectionStart(identity: BrokerIdentity): MethodOf<'connection.
       ['version', text(PRODUCT_VERSION)],
       ['warren_version', text(identity.version)],
     ]),
-    mechanisms: utf8Encode(MECHANISMS),
+    mechanisms: MECHANISM_NAMES,
     locales: utf8Encode(LOCALES),
   };
 }
@@ -83,32 +75,10 @@ export function clientFacts(properties: FieldTable): ClientFacts {
 }
 
 /** Undefined: the response names nobody. */
-export function readCredentials(mechanism: string, response: Uint8Array): Credentials | undefined | AmqpError {
-  if (mechanism === 'PLAIN') return readPlain(response);
-  if (mechanism === 'AMQPLAIN') return readAmqPlain(response);
-  return amqpError('command-invalid', `unknown authentication mechanism '${mechanism}'`);
-}
-
-/** RFC 4616: [authorization id] NUL user NUL password. */
-function readPlain(response: Uint8Array): Credentials | undefined {
-  const first = response.indexOf(0);
-  const second = response.indexOf(0, first + 1);
-  if (first < 0 || second < 0) return undefined;
-  return {
-    user: decodeText(response, first + 1, second),
-    password: decodeText(response, second + 1, response.length),
-  };
-}
-
-/** A field table without its length: LOGIN and PASSWORD. */
-function readAmqPlain(response: Uint8Array): Credentials | undefined {
-  const reader = new AmqpReader();
-  reader.reset(response, 0, response.length);
-  const fields = readFields(reader, response.length);
-  const login = fields.get('LOGIN');
-  const password = fields.get('PASSWORD');
-  if (reader.failed || login?.type !== 'string' || password?.type !== 'string') return undefined;
-  return { user: login.value, password: password.value };
+export function readCredentials(name: string, response: Uint8Array): Credentials | undefined | AmqpError {
+  const mechanism = mechanismNamed(name);
+  if (mechanism === undefined) return amqpError('command-invalid', `unknown authentication mechanism '${name}'`);
+  return mechanism.read(response);
 }
 
 export const refusedLogin = (mechanism: string): AmqpError =>

@@ -16,6 +16,12 @@ export interface AmqpLimits {
   readonly closeTimeoutMs: number;
   /** Body of one message. */
   readonly messageBytesMax: number;
+  /** Messages of a connection whose content is not complete; above it the connection is closed with 506. */
+  readonly unfinishedBytesMax: number;
+  /** The same of all connections; above it those with a large share of it are closed. */
+  readonly nodeUnfinishedBytesMax: number;
+  /** Messages that the transactions of a connection hold until they are committed. */
+  readonly transactionBytesMax: number;
   /** Frames of one channel that wait for an answer of the broker; above it the connection is not read. */
   readonly waitingBytesMax: number;
   /** Answers not yet taken by the socket (deliveries do not count); above it the connection is not read. */
@@ -38,6 +44,9 @@ export const DEFAULT_LIMITS: AmqpLimits = {
   handshakeTimeoutMs: 10_000,
   closeTimeoutMs: 5_000,
   messageBytesMax: 16 * MIB,
+  unfinishedBytesMax: 160 * MIB,
+  nodeUnfinishedBytesMax: 512 * MIB,
+  transactionBytesMax: 64 * MIB,
   waitingBytesMax: MIB,
   replyBytesMax: 4 * MIB,
   outputBytesMax: 320 * MIB,
@@ -52,6 +61,9 @@ export function checkLimits(limits: AmqpLimits): string | undefined {
   }
   if (limits.messageBytesMax > MESSAGE_BYTES_MAX) {
     return `messageBytesMax is ${limits.messageBytesMax}; at most ${MESSAGE_BYTES_MAX}`;
+  }
+  if (limits.unfinishedBytesMax < limits.messageBytesMax) {
+    return `unfinishedBytesMax is ${limits.unfinishedBytesMax}; at least messageBytesMax (${limits.messageBytesMax})`;
   }
   if (limits.outputBytesMax < 2 * limits.messageBytesMax) {
     return `outputBytesMax is ${limits.outputBytesMax}; at least twice messageBytesMax (${limits.messageBytesMax})`;

@@ -4,6 +4,7 @@ import { assert } from '../../lib/assert.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
 import { AmqpConnection, type ConnectionDeps } from './connection.ts';
+import { ContentMemory } from './content-memory.ts';
 import { type AmqpLimits, checkLimits, DEFAULT_LIMITS } from './limits.ts';
 import { OutputPool } from './output-pool.ts';
 
@@ -36,7 +37,7 @@ export class AmqpServer {
     const wrong = checkLimits(limits);
     assert(wrong === undefined, wrong ?? '');
     this.#options = options;
-    this.#deps = { ...deps, limits, pool: new OutputPool() };
+    this.#deps = { ...deps, limits, pool: new OutputPool(), serverContent: new ContentMemory() };
     // Half-open: what is still to be written to a client that has ended its side goes out first.
     this.#server = createServer({ allowHalfOpen: true }, socket => this.#accept(socket));
   }

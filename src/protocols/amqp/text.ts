@@ -1,6 +1,4 @@
-import { utf8Encode } from '../../lib/bytes.ts';
-
-const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
+import { utf8Decode, utf8Encode } from '../../lib/bytes.ts';
 
 /** UTF-8 of `bytes[start, end)`. Short ASCII, which names are, does not pay for a call into the decoder. */
 export function decodeText(bytes: Uint8Array, start: number, end: number): string {
@@ -14,7 +12,7 @@ export function decodeText(bytes: Uint8Array, start: number, end: number): strin
     }
     if (at === end) return text;
   }
-  return decoder.decode(bytes.subarray(start, end) as Uint8Array<ArrayBuffer>);
+  return utf8Decode(bytes.subarray(start, end));
 }
 
 /** The longest beginning of `text` that takes at most `bytesMax` bytes in UTF-8. */

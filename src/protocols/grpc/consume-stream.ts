@@ -28,7 +28,7 @@ export type ConsumeCall = ServerDuplexStream<ConsumeRequest, Buffer>;
 /** The stream's only consumer. */
 const CONSUMER = 1;
 
-const HOW: Readonly<Record<SettleAction, SettleHow>> = {
+const HOW: Readonly<Record<number, SettleHow>> = {
   [SettleAction.UNSPECIFIED]: 'settle',
   [SettleAction.SETTLE]: 'settle',
   [SettleAction.RETURN]: 'return',
@@ -76,6 +76,10 @@ export class ConsumeStream implements SessionListener, ConnectionListener {
 
   closed(reason: string): void {
     this.fail(callError(status.UNAVAILABLE, 'CONNECTION_CLOSED', reason));
+  }
+
+  dismissed(text: string): void {
+    this.fail(callError(status.ABORTED, 'DISMISSED', text));
   }
 
   deliver(delivery: Delivery): void {
@@ -144,13 +148,17 @@ export class ConsumeStream implements SessionListener, ConnectionListener {
   }
 
   #settle({ first, last, action }: ConsumeSettle): void {
+    const how = HOW[action];
+    if (how === undefined) {
+      this.fail(invalidArgument(`there is no settle action ${action}; there are settle, return and discard`));
+      return;
+    }
     const ranges = this.#unsettled.take(Number(first), Number(last));
     if (ranges === undefined) {
       const text = `deliveries ${first} to ${last} are not all outstanding`;
       this.fail(callError(status.FAILED_PRECONDITION, 'NOT_OUTSTANDING', text));
       return;
     }
-    const how = HOW[action] ?? 'settle';
     for (const [from, to] of ranges) this.#session!.settle(CONSUMER, from, to, how);
   }
 

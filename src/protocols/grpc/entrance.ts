@@ -31,7 +31,12 @@ export async function enter(
     return callError(status.UNAUTHENTICATED, error.reason, error.text);
   }
   const connected = await broker.connect({ user, vhost, protocol: 'gRPC', peerAddress, clientName }, listener);
-  return connected.ok ? { connection: connected.value, user } : fromBrokerError(connected.error);
+  if (!connected.ok) return fromBrokerError(connected.error);
+  const connection = connected.value;
+  const tooMany = connection.mayOpenSession();
+  if (tooMany === undefined) return { connection, user };
+  await connection.close();
+  return fromBrokerError(tooMany);
 }
 
 export const isCallError = (value: object): value is CallError => 'reason' in value;

@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import type { Result } from '../../broker/broker.ts';
 import type { FieldTable } from '../../broker/field-table.ts';
 import { checkNameLength } from '../../broker/names.ts';
+import type { HashedProperty } from '../../broker/route-collector.ts';
 import { type Message, MessageSchema } from '../../gen/warren/v1/message_pb.ts';
 import { ByteReader, utf8Decode } from '../../lib/bytes.ts';
 import { fromFieldTable, toFieldTable } from './field-mapping.ts';
@@ -28,6 +29,8 @@ export interface PublishedProperties {
   /** AMQP property flags and list: the form that all protocols share. */
   readonly bytes: Uint8Array;
   readonly headers: FieldTable | undefined;
+  /** What exchanges may hash by. */
+  readonly hashed: Readonly<Partial<Record<HashedProperty, string>>>;
 }
 
 /** Messages of this API to and from the form that all protocols share. */
@@ -37,7 +40,7 @@ export class PropertyMapping {
 
   constructor(codec: PropertyCodec) {
     this.#codec = codec;
-    this.#none = { bytes: codec.encode({}), headers: undefined };
+    this.#none = { bytes: codec.encode({}), headers: undefined, hashed: {} };
   }
 
   /** The properties of a message that `user` publishes, if they are such as AMQP clients may publish too. */
@@ -71,7 +74,7 @@ export class PropertyMapping {
     const bytes = this.#codec.encode(properties);
     const fault = this.#codec.findFault(bytes, user);
     if (fault !== undefined) return invalid(fault);
-    return { ok: true, value: { bytes, headers: properties.headers } };
+    return { ok: true, value: { bytes, headers: properties.headers, hashed: hashedOf(properties) } };
   }
 
   /**
@@ -120,3 +123,11 @@ const isEmpty = (fields: object): boolean => {
 };
 
 const invalid = (text: string): Result<never> => ({ ok: false, error: { code: 'invalid', text } });
+
+function hashedOf({ correlationId, messageId, timestamp }: MessageProperties): PublishedProperties['hashed'] {
+  const hashed: Partial<Record<HashedProperty, string>> = {};
+  if (correlationId !== undefined) hashed.correlation_id = correlationId;
+  if (messageId !== undefined) hashed.message_id = messageId;
+  if (timestamp !== undefined) hashed.timestamp = String(timestamp);
+  return hashed;
+}

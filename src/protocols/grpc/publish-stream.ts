@@ -8,11 +8,12 @@ import type {
   SessionListener,
 } from '../../broker/broker.ts';
 import type { FieldTable } from '../../broker/field-table.ts';
+import type { HashedProperty } from '../../broker/route-collector.ts';
 import type { PublishRequest, PublishResponse } from '../../gen/warren/v1/broker_pb.ts';
 import type { Message } from '../../gen/warren/v1/message_pb.ts';
 import { assert } from '../../lib/assert.ts';
 import { OutcomeLedger } from './outcome-ledger.ts';
-import type { PropertyMapping } from './property-mapping.ts';
+import type { PropertyMapping, PublishedProperties } from './property-mapping.ts';
 import { type CallError, callError, fromBrokerError, toServiceError } from './status.ts';
 
 export type PublishCall = ServerDuplexStream<PublishRequest, PublishResponse>;
@@ -24,12 +25,14 @@ const UNTOLD_MAX = 10_000;
 class PublishView implements Publish {
   exchange = '';
   routingKey = '';
+  readonly moreRoutingKeys: readonly string[] = [];
   properties: Uint8Array = new Uint8Array(0);
-  headersTable: FieldTable | undefined;
+  published: PublishedProperties | undefined;
   readonly body: Uint8Array[] = [];
   bodyBytes = 0;
   sequence = 0;
-  readonly headers = (): FieldTable | undefined => this.headersTable;
+  readonly headers = (): FieldTable | undefined => this.published?.headers;
+  readonly property = (name: HashedProperty): string | undefined => this.published?.hashed[name];
 }
 
 /** One Publish call. Reads only while the broker takes messages and the client takes outcomes. */
@@ -95,6 +98,10 @@ export class PublishStream implements SessionListener, ConnectionListener {
     this.fail(callError(status.UNAVAILABLE, 'CONNECTION_CLOSED', reason));
   }
 
+  dismissed(text: string): void {
+    this.fail(callError(status.ABORTED, 'DISMISSED', text));
+  }
+
   confirmed(first: number, last: number): void {
     this.#ledger!.confirmed(first, last);
     this.#planFlush();
@@ -138,7 +145,7 @@ export class PublishStream implements SessionListener, ConnectionListener {
     publish.exchange = message.exchange;
     publish.routingKey = message.routingKey;
     publish.properties = properties.value.bytes;
-    publish.headersTable = properties.value.headers;
+    publish.published = properties.value;
     publish.body[0] = message.body;
     publish.bodyBytes = message.body.length;
     publish.sequence = ledger.isConfirming ? number : 0;

@@ -29,6 +29,7 @@ const NO_EVENTS: SessionListener & ConnectionListener = {
   held() {},
   resumed() {},
   closed() {},
+  dismissed() {},
 };
 
 const PASSIVE: Omit<QueueDeclare, 'name'> = {

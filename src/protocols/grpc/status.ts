@@ -44,6 +44,8 @@ export function fromBrokerError(error: BrokerError): CallError {
       return callError(status.NOT_FOUND, 'NO_VHOST', `there is no virtual host '${error.vhost}'`, {
         vhost: error.vhost,
       });
+    case 'no-user':
+      return callError(status.NOT_FOUND, 'NO_USER', `there is no user '${error.user}'`, { user: error.user });
     case 'no-exchange':
       return callError(status.NOT_FOUND, 'NO_EXCHANGE', `there is no exchange ${named(error)}`, place(error));
     case 'no-queue':
@@ -64,8 +66,12 @@ export function fromBrokerError(error: BrokerError): CallError {
       return refused('EXCLUSIVE_CONSUMER', `queue ${named(error)} has or would get an exclusive consumer`, error);
     case 'in-use':
       return refused('IN_USE', `${error.kind} ${named(error)} is in use`, error);
+    case 'unknown-exchange-type':
+      return invalidArgument(`there is no exchange type '${error.type}'`);
     case 'not-empty':
       return refused('NOT_EMPTY', `queue ${named(error)} is not empty`, error);
+    case 'exists':
+      return callError(status.ALREADY_EXISTS, 'EXISTS', error.text);
     case 'invalid':
       return invalidArgument(error.text);
     case 'not-implemented':

@@ -39,7 +39,7 @@ describe('the handshake', () => {
       > 0 connection.close replyCode=200
       < 0 connection.close-ok
       * closing
-      * end
+      * left
       `,
     );
   });
@@ -87,7 +87,7 @@ describe('the handshake', () => {
       await started(),
       `
       > 0 connection.start-ok mechanism=PLAIN response=|guest|wrong
-      * report ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.
+      * report ACCESS_REFUSED - user 'guest' refused
       * end
       `,
     );
@@ -254,22 +254,20 @@ describe('an open connection', () => {
       > 0 connection.close replyCode=200
       < 0 connection.close-ok
       * closing
-      * end
+      * left
       `,
     );
     expect(connection.broker.queues.get('q')!.ready).toMatchObject([{ isRedelivered: true }]);
   });
 
-  it('takes a new secret that lets the user in, and refuses another', async () => {
+  it('takes any new secret, as RabbitMQ does for users of its own', async () => {
     await expectTranscript(
       await openConnection(),
       `
       > 0 connection.update-secret newSecret=guest reason=rotation
       < 0 connection.update-secret-ok
       > 0 connection.update-secret newSecret=wrong
-      < 0 connection.close replyCode=530 replyText=NOT_ALLOWED - new secret for user 'guest' was refused classId=10 methodId=70
-      * report NOT_ALLOWED - new secret for user 'guest' was refused
-      * closing
+      < 0 connection.update-secret-ok
       `,
     );
   });

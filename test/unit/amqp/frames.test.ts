@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Delivery } from '../../../src/broker/broker.ts';
 import { ByteWriter, bytesEqual, utf8Encode } from '../../../src/lib/bytes.ts';
 import { ContentAssembler } from '../../../src/protocols/amqp/content-assembler.ts';
+import { ContentMemory } from '../../../src/protocols/amqp/content-memory.ts';
 import { type Frame, FrameParser } from '../../../src/protocols/amqp/frame-parser.ts';
 import { deliverHead } from '../../../src/protocols/amqp/frame-writer.ts';
 import { encodeProperties } from '../../../src/protocols/amqp/properties.ts';
@@ -174,7 +175,7 @@ describe('the content assembler', () => {
     ['more body than announced', ['begin', header(1)], body(2), 'frame-error'],
     ['a body above the limit', ['begin'], header(1001), 'precondition-failed'],
   ] as const)('refuses %s', (_what, before, frame, reply) => {
-    const assembler = new ContentAssembler(1000);
+    const assembler = new ContentAssembler(1000, new ContentMemory());
     for (const step of before) {
       if (step === 'begin') assembler.begin();
       else assembler.feed(step);
@@ -186,7 +187,7 @@ describe('the content assembler', () => {
     ['header', []],
     ['body', [header(1)]],
   ] as const)('refuses a method where a %s must come', (_what, frames) => {
-    const assembler = new ContentAssembler(1000);
+    const assembler = new ContentAssembler(1000, new ContentMemory());
     assembler.begin();
     for (const frame of frames) assembler.feed(frame);
     expect(assembler.refuseMethod()).toMatchObject({ reply: UNEXPECTED });
@@ -201,7 +202,7 @@ describe('the content assembler', () => {
         fc.array(fc.nat(), { maxLength: 20 }),
         fc.array(fc.boolean()),
         (content, places, detaches) => {
-          const assembler = new ContentAssembler(100_000);
+          const assembler = new ContentAssembler(100_000, new ContentMemory());
           assembler.begin();
           let state = assembler.feed(header(content.length));
           const chunks = cut(content, places).map(piece => piece.slice());
@@ -222,7 +223,7 @@ describe('the content assembler', () => {
   });
 
   it('does not let tiny frames cost more than their bytes', () => {
-    const assembler = new ContentAssembler(100_000);
+    const assembler = new ContentAssembler(100_000, new ContentMemory());
     assembler.begin();
     assembler.feed(header(50_000));
     for (let i = 0; i < 10_000; i++) {

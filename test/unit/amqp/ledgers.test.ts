@@ -172,3 +172,26 @@ describe('settlements', () => {
     );
   });
 });
+
+describe('deliveries whose settlement is taken back', () => {
+  it('are unsettled under their old tags, and settled in order with those that came later', () => {
+    const ledger = new DeliveryLedger();
+    const count = 1_200;
+    for (let number = 1; number <= count; number++) ledger.add(1, number);
+    const settled: { tag: number; consumer: number; number: number }[] = [];
+    const take = (consumer: number, number: number, tag: number): void => {
+      settled.push({ tag, consumer, number });
+    };
+    ledger.settleUpTo(1_100, take);
+    ledger.settle(1_150, take);
+    expect(ledger.unsettled).toBe(99);
+    const back = settled.splice(0);
+    ledger.restore(back);
+    expect(ledger.unsettled).toBe(count);
+    expect(ledger.has(1_150)).toBe(true);
+    ledger.add(2, 1);
+    ledger.settleAll(take);
+    expect(settled.map(({ tag }) => tag)).toEqual(Array.from({ length: count + 1 }, (_, i) => i + 1));
+    expect(settled.at(-1)).toEqual({ tag: count + 1, consumer: 2, number: 1 });
+  });
+});

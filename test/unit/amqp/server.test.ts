@@ -197,7 +197,7 @@ describe('a client that does not read', () => {
     });
     client.socket.resume();
     await expect.poll(() => bytes).toBeGreaterThanOrEqual(count * body.length);
-    expect(broker.queues.get('q')!.ready.length).toBe(0);
+    await expect.poll(() => broker.queues.get('q')!.ready.length).toBe(0);
     client.socket.destroy();
     sender.socket.destroy();
   });

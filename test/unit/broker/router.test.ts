@@ -1,13 +1,30 @@
 import { describe, expect, it } from 'vitest';
 import type { FieldTable } from '../../../src/broker/field-table.ts';
+import type { Routable } from '../../../src/broker/route-collector.ts';
 import { Router } from '../../../src/broker/router.ts';
 import type { Topology } from '../../../src/broker/topology.ts';
-import { binding, declareQueueIn, emptyTopology, exchangeNamed, int, table, text } from '../../support/metadata.ts';
+import { SeededRandom } from '../../../src/lib/random.ts';
+import {
+  binding,
+  declareQueueIn,
+  emptyTopology,
+  exchangeNamed,
+  int,
+  link,
+  routable,
+  table,
+  text,
+} from '../../support/metadata.ts';
 
 function routed(topology: Topology) {
-  const router = new Router(topology);
-  return (exchange: string, routingKey: string, headers?: FieldTable): string[] | string => {
-    const route = router.route('/', exchange, routingKey, () => headers);
+  const router = new Router(topology, new SeededRandom(1));
+  return (
+    exchange: string,
+    routingKey: string,
+    headers?: FieldTable,
+    more: Partial<Routable> = {},
+  ): string[] | string => {
+    const route = router.route('/', exchange, routable(routingKey, { headers: () => headers, ...more }));
     return 'code' in route ? route.code : route.map(queue => queue.name);
   };
 }
@@ -32,7 +49,7 @@ describe('routing', () => {
     const topology = withQueues();
     topology.declareExchange(exchangeNamed('inner', 'fanout', { internal: true }));
     expect(routed(topology)('none', 'k')).toBe('no-exchange');
-    expect(new Router(topology).route('/', 'inner', 'k', () => undefined)).toEqual({
+    expect(new Router(topology, new SeededRandom(1)).route('/', 'inner', routable('k'))).toEqual({
       code: 'access-refused',
       text: "cannot publish to internal exchange 'inner' in vhost '/'",
     });
@@ -122,8 +139,123 @@ describe('routing', () => {
   it('remembers: the same question gets the same array', () => {
     const topology = withQueues('a');
     topology.bind(binding('amq.topic', 'a', 'x.*'));
-    const router = new Router(topology);
-    const ask = () => router.route('/', 'amq.topic', 'x.y', () => undefined);
+    const router = new Router(topology, new SeededRandom(1));
+    const ask = () => router.route('/', 'amq.topic', routable('x.y'));
     expect(ask()).toBe(ask());
+  });
+});
+
+describe('routing from exchange to exchange', () => {
+  const withExchanges = (topology: Topology, ...names: string[]): void => {
+    for (const name of names) topology.declareExchange(exchangeNamed(name, 'topic'));
+  };
+
+  it('follows bindings through chains and circles, to each queue once', () => {
+    const topology = withQueues('a', 'b');
+    withExchanges(topology, 'one', 'two', 'three');
+    topology.bind(link('one', 'two', 'x.#'));
+    topology.bind(link('two', 'three', '#'));
+    topology.bind(link('three', 'one', '#'));
+    topology.bind(link('one', 'one', '#'));
+    topology.bind(binding('one', 'a', '#'));
+    topology.bind(binding('three', 'a', '*.y'));
+    topology.bind(binding('three', 'b', '*.y'));
+    const route = routed(topology);
+    expect(route('one', 'x.y')).toEqual(['a', 'b']);
+    expect(route('one', 'z.y')).toEqual(['a']);
+    expect(route('two', 'z.y')).toEqual(['a', 'b']);
+  });
+
+  it('sees changes further down at once, also where it had an answer before', () => {
+    const topology = withQueues('a', 'b');
+    withExchanges(topology, 'one', 'two', 'three');
+    topology.declareExchange(exchangeNamed('zero', 'fanout'));
+    const route = routed(topology);
+    expect(route('zero', 'k')).toEqual([]);
+    topology.bind(link('zero', 'one'));
+    topology.bind(link('one', 'two', '#'));
+    topology.bind(link('two', 'three', '#'));
+    expect(route('zero', 'k')).toEqual([]);
+    topology.bind(binding('three', 'a', 'k'));
+    expect(route('zero', 'k')).toEqual(['a']);
+    expect(route('zero', 'other')).toEqual([]);
+    topology.bind(binding('two', 'b', 'k'));
+    expect(route('zero', 'k')).toEqual(['a', 'b']);
+    topology.unbind(link('two', 'three', '#'));
+    expect(route('zero', 'k')).toEqual(['b']);
+    topology.deleteExchange({ vhost: '/', name: 'two', ifUnused: false });
+    expect(route('zero', 'k')).toEqual([]);
+  });
+
+  it('asks an alternate wherever on the way nothing matches, and sees it come and go', () => {
+    const topology = withQueues('a', 'lost');
+    withExchanges(topology, 'one');
+    const toLost = { arguments: table({ 'alternate-exchange': text('lost and found') }) };
+    topology.declareExchange(exchangeNamed('two', 'direct', toLost));
+    topology.bind(link('one', 'two', '#'));
+    topology.bind(binding('two', 'a', 'k'));
+    const route = routed(topology);
+    expect(route('one', 'none')).toEqual([]);
+    topology.declareExchange(exchangeNamed('lost and found', 'fanout'));
+    topology.bind(binding('lost and found', 'lost'));
+    expect(route('one', 'none')).toEqual(['lost']);
+    expect(route('one', 'k')).toEqual(['a']);
+    topology.deleteExchange({ vhost: '/', name: 'lost and found', ifUnused: false });
+    expect(route('one', 'none')).toEqual([]);
+  });
+
+  it('takes the default exchange as an alternate without bindings', () => {
+    const topology = withQueues('a');
+    topology.declareExchange(exchangeNamed('one', 'direct', { arguments: table({ 'alternate-exchange': text('') }) }));
+    expect(routed(topology)('one', 'a')).toEqual([]);
+  });
+
+  it('reaches internal exchanges by bindings', () => {
+    const topology = withQueues('a');
+    withExchanges(topology, 'one');
+    topology.declareExchange(exchangeNamed('inner', 'fanout', { internal: true }));
+    topology.bind(link('one', 'inner', '#'));
+    topology.bind(binding('inner', 'a'));
+    expect(routed(topology)('one', 'k')).toEqual(['a']);
+  });
+
+  it('remembers a route through several exchanges', () => {
+    const topology = withQueues('a', 'b');
+    withExchanges(topology, 'one', 'two');
+    topology.bind(link('one', 'two', '#'));
+    topology.bind(binding('two', 'a', '#'));
+    topology.bind(binding('two', 'b', '#'));
+    const router = new Router(topology, new SeededRandom(1));
+    const ask = () => router.route('/', 'one', routable('k'));
+    expect(ask()).toBe(ask());
+  });
+});
+
+describe('further routing keys', () => {
+  const keys = (...moreRoutingKeys: string[]) => ({ moreRoutingKeys });
+
+  it('count like the first, and together reach each queue once', () => {
+    const topology = withQueues('a', 'b', 'c');
+    topology.bind(binding('amq.topic', 'a', 'x.*'));
+    topology.bind(binding('amq.topic', 'b', '*.y'));
+    topology.bind(binding('amq.direct', 'c', 'k'));
+    const route = routed(topology);
+    expect(route('amq.topic', 'x.1', undefined, keys('x.y', 'none'))).toEqual(['a', 'b']);
+    expect(route('amq.direct', 'none', undefined, keys('k', 'k'))).toEqual(['c']);
+    expect(route('', 'c', undefined, keys('a', 'c', 'none'))).toEqual(['a', 'c']);
+    expect(route('amq.direct', 'none')).toEqual([]);
+  });
+
+  it('leave an alternate alone when one of them matches', () => {
+    const topology = withQueues('a', 'lost');
+    topology.declareExchange(exchangeNamed('lost', 'fanout'));
+    topology.bind(binding('lost', 'lost'));
+    topology.declareExchange(
+      exchangeNamed('one', 'direct', { arguments: table({ 'alternate-exchange': text('lost') }) }),
+    );
+    topology.bind(binding('one', 'a', 'k'));
+    const route = routed(topology);
+    expect(route('one', 'none', undefined, keys('k'))).toEqual(['a']);
+    expect(route('one', 'none', undefined, keys('other'))).toEqual(['lost']);
   });
 });

@@ -10,11 +10,12 @@ import type {
 import { BrokerFacade } from '../../../src/broker/broker-facade.ts';
 import { BrokerService } from '../../../src/broker/broker-service.ts';
 import { utf8Decode, utf8Encode } from '../../../src/lib/bytes.ts';
+import { SystemPasswordHasher } from '../../../src/password-hasher.ts';
 import { decodeMessageBlock } from '../../../src/queue/message-block.ts';
 import { LocalGateway } from '../../support/local-gateway.ts';
 
 const IDENTITY = { clusterName: 'c', nodeName: 'n', version: '1' };
-const AHEAD = { messagesMax: 10, bytesMax: 1_000 };
+const AHEAD = { messagesMax: 10, bytesMax: 1_000, bytesFirst: 1_000, nodeBytesMax: 1_000_000 };
 
 let gateway: LocalGateway;
 let service: BrokerService;
@@ -24,8 +25,13 @@ beforeEach(() => begin());
 function begin(limits: { bytesMax?: number; commandsMax?: number } = {}): void {
   gateway = new LocalGateway(limits);
   service = new BrokerService(
-    { identity: IDENTITY, bodyBytesMax: 50_000, connectionsMax: 10, ahead: AHEAD },
-    { gateway, randomBytes: () => new Uint8Array(16), isLoopback: address => address === '127.0.0.1' },
+    { identity: IDENTITY, bodyBytesMax: 50_000, connectionsMax: 10, loopbackUsers: ['guest'], ahead: AHEAD },
+    {
+      gateway,
+      randomBytes: () => new Uint8Array(16),
+      isLoopback: address => address === '127.0.0.1',
+      passwords: new SystemPasswordHasher(),
+    },
   );
 }
 
@@ -56,6 +62,9 @@ class Client implements SessionListener {
       closed: reason => {
         client.closedReason = reason;
       },
+      dismissed: reason => {
+        client.closedReason = reason;
+      },
     });
     if (!connected.ok) throw new Error(connected.error.code);
     client.connection = connected.value;
@@ -74,7 +83,9 @@ class Client implements SessionListener {
       exchange: more.exchange ?? '',
       routingKey,
       properties: Uint8Array.of(0, 0),
+      moreRoutingKeys: [],
       headers: () => undefined,
+      property: () => undefined,
       body: [bytes],
       bodyBytes: bytes.length,
       sequence: more.isConfirmed === false ? 0 : ++this.#sequence,
@@ -146,12 +157,25 @@ describe('publishing', () => {
     expect(client.confirms.at(-1)).toBe('+3-5');
   });
 
+  it('is refused when its volatile home is dead: nobody has the message', async () => {
+    const client = await Client.connect();
+    await client.declare('volatile', { durable: false });
+    gateway.stalled.add('volatile');
+    client.publish('volatile', 'under way');
+    gateway.loseVolatileHome();
+    client.publish('volatile', 'too late');
+    await gateway.settle();
+    expect(client.confirms).toEqual(['-1-1', '-2-2']);
+  });
+
   it('is over when it matches no queue, and an error names what is wrong with it', async () => {
     const client = await Client.connect();
     await client.declare('q');
     expect(client.publish('nowhere', 'x')).toBe('unroutable');
     expect(client.publish('q', 'x', { exchange: 'none' })).toMatchObject({ code: 'no-exchange' });
     expect(client.publish('q', 'x'.repeat(50_001))).toMatchObject({ code: 'too-large', bytesMax: 50_000 });
+    expect(client.publish('q'.repeat(100_000), 'x')).toMatchObject({ code: 'invalid' });
+    expect(client.publish('q', 'x', { exchange: 'é'.repeat(128) })).toMatchObject({ code: 'invalid' });
     await gateway.settle();
     expect(client.confirms).toEqual([]);
     expect(await countOf('q')).toBe('0/0');
@@ -174,7 +198,7 @@ describe('publishing', () => {
     expect(client.confirms).toEqual(['-1-1']);
     client.publish('q', 'y');
     await gateway.settle();
-    expect(client.confirms).toEqual(['-1-1']);
+    expect(client.confirms).toEqual(['-1-1', '-2-2']);
   });
 });
 
@@ -286,6 +310,59 @@ describe('consuming', () => {
     expect(client.taken).toHaveLength(5);
   });
 
+  it('shares a prefetch of its session: so many messages are with the client, whoever takes them', async () => {
+    const client = await Client.connect();
+    await fill(client, 20);
+    client.session.setPrefetch('session', 4);
+    await client.consume('q', 1);
+    await client.flush();
+    expect(client.taken).toHaveLength(4);
+    await client.consume('q', 2);
+    await client.flush();
+    expect(client.taken).toHaveLength(4);
+    client.session.settle(1, 1, 3, 'settle');
+    await gateway.settle();
+    await client.flush();
+    expect(client.taken.map(({ handle }) => handle).slice(4)).toContain(2);
+    expect(client.taken).toHaveLength(7);
+  });
+
+  it('keeps a prefetch of its session that is smaller than the number of its consumers', async () => {
+    const client = await Client.connect();
+    await fill(client, 6);
+    client.session.setPrefetch('session', 1);
+    for (const handle of [1, 2, 3]) await client.consume('q', handle);
+    await client.flush();
+    const seen: string[] = [];
+    while (seen.length < client.taken.length) {
+      expect(client.taken).toHaveLength(seen.length + 1);
+      const { handle, number, body } = client.taken.at(-1)!;
+      seen.push(body);
+      client.session.settle(handle, number, number, 'settle');
+      await gateway.settle();
+      await client.flush();
+    }
+    expect(seen).toHaveLength(6);
+    expect(new Set(seen).size).toBe(6);
+  });
+
+  it('gives back what waited for the prefetch of its session when the consumer is cancelled', async () => {
+    const client = await Client.connect();
+    await fill(client, 4);
+    client.session.setPrefetch('session', 1);
+    await client.consume('q', 1);
+    await client.consume('q', 2);
+    await client.flush();
+    expect(await countOf('q')).toBe('2/2');
+    await gateway.answer(client.session.cancel(2));
+    await gateway.settle();
+    expect(await countOf('q')).toBe('3/1');
+    client.session.settle(1, 1, 1, 'settle');
+    await gateway.settle();
+    await client.flush();
+    expect(client.taken).toHaveLength(2);
+  });
+
   it('ends with a cancellation: what is unsettled can be settled, and then the shard forgets the consumer', async () => {
     const client = await Client.connect();
     await fill(client, 3);
@@ -321,6 +398,21 @@ describe('consuming', () => {
     client.session.settle(4, 1, 1, 'settle');
     await gateway.answer(client.session.cancel(4));
     expect(client.cancelled).toEqual([4]);
+  });
+
+  it('refuses a consumer tag that no protocol could carry', async () => {
+    const client = await Client.connect();
+    await client.declare('q');
+    const consumed = client.session.consume({
+      queue: 'q',
+      consumer: 1,
+      tag: 'x'.repeat(100_000),
+      autoAck: false,
+      exclusive: false,
+      arguments: new Map(),
+      window: undefined,
+    });
+    expect(await consumed).toMatchObject({ ok: false, error: { code: 'invalid' } });
   });
 
   it('refuses a second consumer where one is exclusive, and leaves nothing of it', async () => {
@@ -369,12 +461,14 @@ describe('getting one message', () => {
     expect(gateway.machine('shard').overview().messages).toMatchObject({ checkedOut: 1, settled: 0 });
   });
 
-  it('settles by itself, if asked to, once the answer was seen', async () => {
+  it('settles by itself, if asked to, and needs no further command for it', async () => {
     const client = await Client.connect();
     await client.declare('q');
     for (const body of ['a', 'b']) client.publish('q', body);
     await gateway.settle();
     await client.get('q', 9, true);
+    await gateway.settle();
+    expect(gateway.machine('shard').overview().messages).toMatchObject({ checkedOut: 0, settled: 1 });
     await client.get('q', 9, true);
     expect(await client.get('q', 9)).toBeUndefined();
     await gateway.answer(client.connection.close());
@@ -427,6 +521,18 @@ describe('the end of a connection', () => {
 });
 
 describe('the broker of a node', () => {
+  it('declares a queue anew that its home has deleted already, while its name is on the way out', async () => {
+    const [client, other] = [await Client.connect(), await Client.connect()];
+    await client.declare('q', { autoDelete: true });
+    await client.consume('q', 1);
+    await gateway.answer(client.session.cancel(1));
+    expect(gateway.topology.queue('/', 'q')).toBeDefined();
+    expect(await other.declare('q', { autoDelete: true })).toMatchObject({ ok: true, value: { messageCount: 0 } });
+    other.publish('q', 'to the new one');
+    await gateway.settle();
+    expect(await other.get('q', 9)).toMatchObject({ body: 'to the new one' });
+  });
+
   it('lets the guest in from the machine itself only', () => {
     expect(service.authenticate('guest', 'guest', '127.0.0.1')).toBeUndefined();
     expect(service.authenticate('guest', 'guest', '10.0.0.1')).toMatchObject({ code: 'access-refused' });
@@ -442,7 +548,7 @@ describe('the broker of a node', () => {
 
   it('knows no other vhosts than those declared', async () => {
     const request = { user: 'guest', vhost: 'other', protocol: 'test', peerAddress: '', clientName: undefined };
-    const listener = { held: () => {}, resumed: () => {}, closed: () => {} };
+    const listener = { held: () => {}, resumed: () => {}, closed: () => {}, dismissed: () => {} };
     expect(await service.connect(request, listener)).toMatchObject({ ok: false, error: { code: 'no-vhost' } });
   });
 
@@ -455,5 +561,71 @@ describe('the broker of a node', () => {
     service.expel('this node has lost its lease');
     expect(client.closedReason).toBe('this node has lost its lease');
     expect(facade.authenticate('guest', 'guest', '127.0.0.1')).toMatchObject({ code: 'unavailable' });
+  });
+});
+
+describe('what is settled', () => {
+  it('is known when the homes have decided everything before', async () => {
+    const client = await Client.connect();
+    await client.declare('q');
+    client.publish('q', 'one', { isConfirmed: false });
+    await client.consume('q', 1);
+    client.publish('q', 'two');
+    client.session.settle(1, 1, 1, 'settle');
+    gateway.stalled.add('shard');
+    let isSettled = false;
+    void client.session.settled().then(() => {
+      isSettled = true;
+    });
+    await gateway.settle();
+    expect(isSettled).toBe(false);
+    gateway.stalled.clear();
+    await gateway.settle();
+    expect(isSettled).toBe(true);
+    expect(client.confirms).toEqual(['+1-1']);
+    await gateway.answer(client.connection.close());
+    expect(await countOf('q')).toBe('1/0');
+  });
+
+  it('is known at once when nothing was asked', async () => {
+    const client = await Client.connect();
+    await gateway.answer(client.session.settled());
+  });
+});
+
+describe('a queue for replies', () => {
+  const asked = async () => {
+    const client = await Client.connect();
+    const result = await gateway.answer(client.session.consumeReplies({ consumer: 1, tag: 'replies' }));
+    if (!result.ok) throw new Error(result.error.code);
+    return { client, queue: result.value.queue };
+  };
+
+  it('brings what anybody publishes to its name, and is otherwise not to be found', async () => {
+    const { client, queue } = await asked();
+    expect(queue).toMatch(/^amq\.rabbitmq\.reply-to\..{22}$/);
+    const server = await Client.connect();
+    expect(server.publish(queue, 'answer')).toBe('routed');
+    await gateway.settle();
+    expect(client.taken.map(({ body }) => body)).toEqual(['answer']);
+    expect(await countOf(queue)).toBe('0/1');
+    for (const { session } of [client, server]) {
+      expect(await gateway.answer(session.purgeQueue(queue))).toMatchObject({ error: { code: 'no-queue' } });
+      const binding = { queue, exchange: 'amq.topic', routingKey: '', arguments: new Map() };
+      expect(await gateway.answer(session.bindQueue(binding))).toMatchObject({ error: { code: 'no-queue' } });
+    }
+  });
+
+  it.each(['cancel', 'close'] as const)('goes with its consumer: %s', async how => {
+    const { client, queue } = await asked();
+    if (how === 'cancel') await gateway.answer(client.session.cancel(1));
+    else await gateway.answer(client.connection.close());
+    await gateway.settle();
+    const server = await Client.connect();
+    // The cluster takes the name away once the home has deleted the queue; this gateway does so for a closed connection only.
+    expect(server.publish(queue, 'too late')).toBe(how === 'close' ? 'unroutable' : 'routed');
+    await gateway.settle();
+    expect(client.taken).toEqual([]);
+    expect(gateway.machine('volatile').overview().queues).toEqual([]);
   });
 });

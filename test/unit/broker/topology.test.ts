@@ -5,6 +5,7 @@ import {
   emptyTopology,
   exchangeNamed,
   int,
+  link,
   owner,
   queueNamed,
   table,
@@ -27,7 +28,9 @@ describe('a new vhost', () => {
       ['amq.headers', 'headers', true],
       ['amq.match', 'headers', true],
       ['amq.topic', 'topic', true],
+      ['amq.rabbitmq.trace', 'topic', true],
     ]);
+    expect(topology.exchange('/', 'amq.rabbitmq.trace')?.record.internal).toBe(true);
   });
 
   it('shares no names with another', () => {
@@ -78,7 +81,7 @@ describe('exchange.declare', () => {
   it('refuses unknown types, reserved names and the default exchange', () => {
     const { topology } = emptyTopology();
     expect(topology.declareExchange(exchangeNamed('x', 'odd'))).toEqual(
-      refusal({ code: 'invalid', text: "unknown exchange type 'odd'" }),
+      refusal({ code: 'unknown-exchange-type', type: 'odd' }),
     );
     expect(topology.declareExchange(exchangeNamed('amq.mine'))).toEqual(
       refusal({ code: 'access-refused', text: "exchange name 'amq.mine' contains reserved prefix 'amq.*'" }),
@@ -212,6 +215,7 @@ describe('queue.declare', () => {
     expect(topology.checkQueue('/', 'mine', owner(2))).toEqual(locked);
     expect(topology.checkQueue('/', 'mine', owner(1)).ok).toBe(true);
     expect(topology.bind(binding('amq.direct', 'mine', 'k', { owner: owner(2) }))).toEqual(locked);
+    topology.bind(binding('amq.direct', 'mine', 'k'));
     expect(topology.unbind(binding('amq.direct', 'mine', 'k', { owner: owner(2) }))).toEqual(locked);
   });
 
@@ -264,7 +268,9 @@ describe('queue.bind and queue.unbind', () => {
         text: 'Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x',
       }),
     );
-    expect(bindWith(int(1))).toEqual(refusal({ code: 'invalid' }));
+    expect(bindWith(int(1))).toEqual(
+      refusal({ text: 'Invalid x-match field type signedint (value 1); expected longstr' }),
+    );
   });
 
   it('deletes an auto-delete exchange with its last binding, not before its first', () => {
@@ -291,5 +297,88 @@ describe('queue.bind and queue.unbind', () => {
     expect(changes.map(change => change.kind)).toEqual(['unbound', 'unbound', 'queue-removed']);
     expect(topology.bindingsOfExchange('/', 'amq.direct')).toEqual([]);
     expect(topology.removeQueue(queue.id)).toBe(false);
+  });
+});
+
+describe('exchange.bind and exchange.unbind', () => {
+  const withExchanges = (...names: string[]) => {
+    const made = emptyTopology();
+    for (const name of names) made.topology.declareExchange(exchangeNamed(name, 'fanout'));
+    made.changes.length = 0;
+    return made;
+  };
+
+  it('keeps one binding for equal ends, keys and arguments', () => {
+    const { topology, changes } = withExchanges('a', 'b');
+    expect(topology.bind(link('a', 'b', 'k'))).toEqual(done);
+    expect(topology.bind(link('a', 'b', 'k'))).toEqual(done);
+    expect(topology.bind(link('b', 'a', 'k'))).toEqual(done);
+    expect(changes.map(change => change.kind)).toEqual(['bound', 'bound']);
+    expect(topology.unbind(link('a', 'b', 'k'))).toEqual(done);
+    expect(topology.bindingsOfExchange('/', 'a')).toEqual([]);
+    expect(topology.bindingsOfExchange('/', 'b')).toHaveLength(1);
+  });
+
+  it('tells a queue from an exchange of the same name and number', () => {
+    const { topology } = withExchanges('a', 'same');
+    declareQueueIn(topology, 'same');
+    topology.bind(link('a', 'same'));
+    topology.bind(binding('a', 'same'));
+    topology.unbind(link('a', 'same'));
+    expect(topology.bindingsOfExchange('/', 'a')).toEqual(topology.bindingsOfQueue(topology.queue('/', 'same')!.id));
+  });
+
+  it('names what is missing, the source first; unbind is content with it', () => {
+    const { topology } = withExchanges('a');
+    expect(topology.bind(link('x', 'y'))).toEqual(refusal({ code: 'no-exchange', name: 'x' }));
+    expect(topology.bind(link('a', 'y'))).toEqual(refusal({ code: 'no-exchange', name: 'y' }));
+    for (const missing of [link('x', 'y'), link('a', 'y'), link('a', 'a')])
+      expect(topology.unbind(missing)).toEqual(done);
+  });
+
+  it('leaves the default exchange alone at both ends', () => {
+    const { topology } = withExchanges('a');
+    const forbidden = refusal({ code: 'access-refused', text: 'operation not permitted on the default exchange' });
+    for (const request of [link('', 'a'), link('a', '')]) {
+      expect(topology.bind(request)).toEqual(forbidden);
+      expect(topology.unbind(request)).toEqual(forbidden);
+    }
+  });
+
+  it('ends with either exchange; only bindings that leave it keep an exchange in use', () => {
+    const { topology } = withExchanges('a', 'b', 'c');
+    topology.bind(link('a', 'b'));
+    topology.bind(link('b', 'c'));
+    const remove = (name: string) => topology.deleteExchange({ vhost: '/', name, ifUnused: true });
+    expect(remove('b')).toEqual(refusal({ code: 'in-use', kind: 'exchange', name: 'b' }));
+    expect(remove('c')).toEqual(done);
+    expect(topology.bindingsOfExchange('/', 'b')).toEqual([]);
+    expect(remove('b')).toEqual(done);
+    expect(topology.bindingsOfExchange('/', 'a')).toEqual([]);
+  });
+
+  it('takes auto-delete exchanges along whose last binding ends, up the chain and not down', () => {
+    const { topology } = emptyTopology();
+    const names = ['top', 'middle', 'bottom', 'below'];
+    for (const name of names) topology.declareExchange(exchangeNamed(name, 'fanout', { autoDelete: true }));
+    topology.bind(link('top', 'middle'));
+    topology.bind(link('middle', 'bottom'));
+    topology.bind(link('bottom', 'below'));
+    topology.bind(link('top', 'top'));
+    topology.unbind(link('top', 'top'));
+    topology.deleteExchange({ vhost: '/', name: 'bottom', ifUnused: false });
+    expect(names.filter(name => topology.exchange('/', name) !== undefined)).toEqual(['below']);
+  });
+
+  it('takes a long chain of auto-delete exchanges along with a queue', () => {
+    const { topology } = emptyTopology();
+    const queue = declareQueueIn(topology, 'q');
+    const length = 20_000;
+    for (let i = 0; i < length; i++) {
+      topology.declareExchange(exchangeNamed(`x${i}`, 'fanout', { autoDelete: true }));
+      topology.bind(i === 0 ? binding('x0', 'q') : link(`x${i}`, `x${i - 1}`));
+    }
+    topology.removeQueue(queue.id);
+    expect(topology.exchanges('/').some(({ name }) => name.startsWith('x'))).toBe(false);
   });
 });

@@ -243,6 +243,18 @@ describe('consuming', () => {
     expect(broker.queues.get('q')!.ready).toHaveLength(1);
   });
 
+  it('refuses a settle action that does not exist, and keeps the message', async () => {
+    const client = connect();
+    await client.call('declareQueue', { name: 'q' });
+    client.publish().send({ messages: [message('q')] });
+    const consumer = await consuming(client, 'q');
+    await consumer.until(() => deliveries(consumer).length === 1);
+    consumer.send({ request: { case: 'settle', value: { first: 1n, last: 1n, action: 77 as SettleAction } } });
+    const error = await consumer.failure();
+    expect(error.code).toBe(status.INVALID_ARGUMENT);
+    expect(broker.queues.get('q')!.ready).toHaveLength(1);
+  });
+
   it('stops after a cancel, and lets the rest be settled', async () => {
     const client = connect();
     await client.call('declareQueue', { name: 'q' });

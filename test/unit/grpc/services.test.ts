@@ -73,7 +73,9 @@ function fieldsOf(bytes: Buffer, wanted: number): Buffer[] {
 it('reflection lists the services', async () => {
   const [list] = fieldsOf(await reflect(7, '*'), 6);
   const names = fieldsOf(list!, 1).map(service => fieldsOf(service, 1)[0]!.toString());
-  expect(names).toEqual(expect.arrayContaining(['warren.v1.BrokerService', 'grpc.health.v1.Health']));
+  expect(names).toEqual(
+    expect.arrayContaining(['warren.v1.BrokerService', 'warren.v1.AdminService', 'grpc.health.v1.Health']),
+  );
 });
 
 it('reflection gives the files behind the client API', async () => {
@@ -85,6 +87,14 @@ it('reflection gives the files behind the client API', async () => {
   );
   const messages = files.flatMap(file => file.messageType).map(({ name }) => name);
   expect(messages).toEqual(expect.arrayContaining(['PublishRequest', 'Message', 'FieldValue']));
+});
+
+it('reflection gives the files behind the status service', async () => {
+  const [answer] = fieldsOf(await reflect(4, 'warren.v1.AdminService'), 4);
+  const files = fieldsOf(answer!, 1).map((file): FileDescriptorProto => fromBinary(FileDescriptorProtoSchema, file));
+  expect(files.flatMap(file => file.service).flatMap(({ method }) => method.map(({ name }) => name))).toContain(
+    'GetStatus',
+  );
 });
 
 it('the health service says what the node says', async () => {
