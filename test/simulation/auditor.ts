@@ -1,122 +1,266 @@
+import type { Decision } from '../../src/broker/gateway.ts';
+import { assert } from '../../src/lib/assert.ts';
 import type { GroupId, LogIndex, QueueId } from '../../src/lib/ids.ts';
-import type { DeliveryList, ShardEffects } from '../../src/queue/effects.ts';
+import { CommandKind } from '../../src/queue/commands.ts';
+import type { ShardEffects } from '../../src/queue/effects.ts';
+import type { ShardMachine } from '../../src/queue/shard-machine.ts';
 import type { ApplyMeta } from '../../src/raft/state-machine.ts';
 import { Checker } from './checkers/checker.ts';
+import { compareCounts, compareEffects, compareState } from './model/compare.ts';
+import type { Departure, ExecutedCommand, ModelConsumer, ModelMessage, ModelSession } from './model/model-state.ts';
+import { ShardModel } from './model/shard-model.ts';
 import type { SimReplica } from './sim-replica.ts';
 import { type Message, readMessage } from './workload/message.ts';
+import type { Gone } from './workload/part.ts';
 
-interface Record {
+/** Of commands of these kinds the client and the log must tell the same. */
+const ASKED: ReadonlySet<number> = new Set([
+  CommandKind.get,
+  CommandKind.count,
+  CommandKind.purge,
+  CommandKind.deleteQueue,
+  CommandKind.consume,
+]);
+
+interface PublishRecord {
   readonly message: Message;
-  outcome: 'unknown' | 'confirmed' | 'refused';
+  /** By group: what the log made of it. */
+  readonly logged: Map<GroupId, Decision | 'accepted'>;
+  /** By group: what the publisher was told. */
+  readonly told: Map<GroupId, Decision | 'accepted'>;
 }
 
 /** What became of a message in one queue. */
 interface Fate {
-  /** Entry and position of its one enqueue. */
-  readonly place: string;
-  wasDelivered: boolean;
-  /** A settlement or a discard of it was answered. */
-  isAnswered: boolean;
+  how: 'ready' | 'held' | Departure;
+  arrivals: number;
+  /** The delivery by which it arrived last. */
+  arrivedBy: string | undefined;
+}
+
+/** One delivery, as the log has it. */
+export interface LoggedDelivery {
+  readonly id: number;
+  readonly queue: QueueId;
+  readonly deliveryCount: number;
+  /** How it ended; undefined: the consumer holds the message. */
+  end: Departure | 'returned' | undefined;
+}
+
+interface GroupBook {
+  readonly name: string;
+  readonly group: GroupId;
+  readonly model: ShardModel;
+  /** Of the entry that is being followed. */
+  payload: Uint8Array;
+  followed: number;
 }
 
 /** Names one delivery for ever. */
 export const deliveryKey = (node: number, incarnation: number, consumer: number, number: number): string =>
   `${node}/${incarnation}/${consumer}/${number}`;
 
+const fateKey = (queue: QueueId, id: number): string => `${queue}/${id}`;
+const keyOf = ({ session, id }: ModelConsumer, number: number): string =>
+  deliveryKey(session.node, session.incarnation, id, number);
+
 /**
- * What clients are promised (DESIGN section 1): a confirmed message is delivered at least once; what was settled never comes again;
- * a message enters a queue once, whatever the broker repeated inside; first deliveries keep the order of the publisher's connection;
- * a delivery that is not the first is flagged. Deliveries are read from the log's effects, where their order is certain, and
- * compared with what arrived at the consumers.
+ * What clients are promised (DESIGN section 1). A naive model follows each shard's log and says what must come of every entry; what
+ * clients did and were told is compared with that. So a confirmed message is delivered, still there or gone by somebody's will; a
+ * refused one is in no queue; what was settled never comes again; a message enters a queue once, whatever the broker repeated inside;
+ * first deliveries keep the order of the publisher's connection; `redelivered` and the delivery count are right; a returned message is
+ * back in its place; gets, counts, purges and deletions are answered with the truth.
  */
 export class Auditor extends Checker {
   readonly title = 'auditor';
-  readonly #records = new Map<number, Record>();
+  readonly #records = new Map<number, PublishRecord>();
   readonly #fates = new Map<string, Fate>();
-  /** By connection and queue: the last message that was delivered for the first time. */
+  readonly #ids = new WeakMap<ModelMessage, number>();
+  readonly #deliveries = new Map<string, LoggedDelivery>();
+  /** By connection and queue: the last message that was handed out for the first time. */
   readonly #order = new Map<string, number>();
-  /** Message id by delivery key, as the log has it. */
-  readonly #deliveries = new Map<string, number>();
-  readonly #payloads = new Map<GroupId, Map<LogIndex, Uint8Array>>();
-  readonly #audited = new Map<GroupId, LogIndex>();
+  /** By session: executed commands whose sender was not told yet. */
+  readonly #executed = new Map<string, ExecutedCommand[]>();
+  readonly #books = new Map<GroupId, GroupBook>();
+  readonly #deleted = new Set<QueueId>();
+  /** Volatile homes that went with their node. */
+  readonly #lost = new Set<GroupId>();
+
+  // What clients do and are told.
 
   published(message: Message): void {
-    this.#records.set(message.id, { message, outcome: 'unknown' });
+    this.#records.set(message.id, { message, logged: new Map(), told: new Map() });
     this.cluster.statistics.published++;
   }
 
-  confirmed(message: Message): void {
-    const record = this.#records.get(message.id)!;
-    if (record.outcome === 'refused') this.fail(`message ${message.id} was refused and is confirmed`);
-    record.outcome = 'confirmed';
-    this.cluster.statistics.confirmed++;
+  /** The publisher heard of a shard what became of its message there. */
+  decided({ id }: Message, group: GroupId, told: Decision | undefined): void {
+    if (this.#lost.has(group)) return;
+    const record = this.#records.get(id)!;
+    const logged = record.logged.get(group);
+    const name = `message ${id} in group ${group}`;
+    const earlier = record.told.get(group);
+    if (earlier !== undefined) this.fail(`${name} was decided before: ${plain(earlier)}, now ${plain(told)}`);
+    record.told.set(group, told ?? 'accepted');
+    if (isUncertain(told)) return;
+    if (plain(told) !== plain(logged))
+      this.fail(`${name} was answered ${plain(told)}; in the log it is ${plain(logged)}`);
+    if (told !== undefined) return;
+    for (const queue of record.message.queues) {
+      if (this.cluster.workload.homeOf(queue) !== group || this.#fates.has(fateKey(queue, id))) continue;
+      if (!this.#deleted.has(queue)) this.fail(`message ${id} is confirmed and is not in queue ${queue}`);
+    }
   }
 
-  refused(message: Message): void {
-    this.#records.get(message.id)!.outcome = 'refused';
-  }
-
-  /** A delivery arrived at a consumer of `queue`. Returns the message's id. */
-  delivered(key: string, queue: QueueId, deliveryCount: number, content: Uint8Array): number {
+  /** A delivery arrived at a client. Returns the message's id. */
+  arrived(key: string, queue: QueueId, deliveryCount: number, content: Uint8Array): number {
     const { statistics } = this.cluster;
     statistics.delivered++;
     if (deliveryCount > 0) statistics.redelivered++;
     const { id } = this.#identify(content, queue);
-    const sent = this.#deliveries.get(key);
-    if (sent !== id) this.fail(`delivery ${key} brought message ${id}; the log has message ${sent} there`);
+    const logged = this.#deliveries.get(key);
+    if (logged?.id !== id) this.fail(`delivery ${key} brought message ${id}; in the log it is message ${logged?.id}`);
+    if (logged.deliveryCount !== deliveryCount) {
+      this.fail(`delivery ${key} of message ${id} came with count ${deliveryCount}, not ${logged.deliveryCount}`);
+    }
+    const fate = this.#fates.get(fateKey(queue, id))!;
+    if (fate.arrivedBy === key) this.fail(`delivery ${key} of message ${id} arrived twice`);
+    if (fate.arrivals > 0 && deliveryCount === 0) {
+      this.fail(`message ${id} of queue ${queue} was seen before, by ${fate.arrivedBy}; ${key} is not flagged`);
+    }
+    fate.arrivals++;
+    fate.arrivedBy = key;
     return id;
   }
 
-  /** A settlement or a discard of this message was answered. */
-  answered(queue: QueueId, id: number): void {
-    this.#fates.get(fateKey(queue, id))!.isAnswered = true;
+  delivery(key: string): LoggedDelivery | undefined {
+    return this.#deliveries.get(key);
   }
 
+  /** The settlement of a delivery was answered. */
+  settlementAnswered(key: string, wanted: Departure | 'returned'): void {
+    const delivery = this.#deliveries.get(key)!;
+    if (delivery.end === wanted || delivery.end === 'deleted') return;
+    this.fail(`${key} was answered as ${wanted}; message ${delivery.id} is ${delivery.end ?? 'still held'}`);
+  }
+
+  /** The answer to a get, count, purge, deletion or consume reached its client; answers come in the order of asking. */
+  told(group: GroupId, node: number, incarnation: number, queue: QueueId, told: Decision | undefined): void {
+    if (told?.kind === 'abandoned' || this.#lost.has(group)) return;
+    const name = `${group}/${node}/${incarnation}`;
+    const command = this.#executed.get(name)?.shift();
+    if (command === undefined) this.fail(`an answer about queue ${queue} reached ${name}, but the log has no command`);
+    if (command.queues[0] !== queue) this.fail(`an answer about queue ${queue} is one about ${command.queues[0]}`);
+    const isStale = told?.kind === 'stale-topology' && command.outcome?.kind === 'no-such-queue';
+    if (isStale || plain(told) === plain(command.outcome)) return;
+    this.fail(
+      `command ${command.kind} to queue ${queue} came to ${plain(command.outcome)}; ${name} heard ${plain(told)}`,
+    );
+  }
+
+  isDeleted(queue: QueueId): boolean {
+    return this.#deleted.has(queue);
+  }
+
+  /** A volatile home ended with its node's incarnation, with everything in it (R4). */
+  homeLost(group: GroupId): void {
+    this.#lost.add(group);
+    this.#books.delete(group);
+  }
+
+  model(group: GroupId): ShardModel | undefined {
+    return this.#books.get(group)?.model;
+  }
+
+  idOf(message: ModelMessage): number {
+    return this.#ids.get(message)!;
+  }
+
+  // What the logs say.
+
   override onApply(replica: SimReplica, { index }: ApplyMeta, payload: Uint8Array, effects: ShardEffects): void {
-    const { group } = replica;
-    if (index <= (this.#audited.get(group) ?? 0)) return;
-    this.#audited.set(group, index);
-    let payloads = this.#payloads.get(group);
-    if (payloads === undefined) {
-      payloads = new Map();
-      this.#payloads.set(group, payloads);
+    if (index > (this.model(replica.group)?.applied ?? 0)) {
+      this.follow(replica.group, index, payload, effects, replica.machine);
     }
-    payloads.set(index, payload);
-    for (let i = 0; i < effects.deliveries.length; i++) this.#audit(payloads, effects.deliveries, i);
+  }
+
+  /** The first application of an entry. */
+  follow(group: GroupId, index: LogIndex, payload: Uint8Array, effects: ShardEffects, machine: ShardMachine): void {
+    const book = this.#book(group);
+    book.payload = payload;
+    const expected = book.model.follow(index, payload, effects);
+    const isWhole = book.followed++ % this.cluster.swarm.compareStatesEvery === 0;
+    const problem =
+      compareEffects(expected, effects) ??
+      (isWhole ? compareState(book.model, machine) : compareCounts(book.model, machine));
+    if (problem !== undefined) this.fail(`entry ${index} of group ${group}: ${problem}`);
   }
 
   override atEnd(): void {
-    for (const { message, outcome } of this.#records.values()) {
-      if (outcome !== 'confirmed') continue;
+    for (const { message, told } of this.#records.values()) {
       for (const queue of message.queues) {
-        if (this.#fates.get(fateKey(queue, message.id))?.wasDelivered) continue;
-        this.fail(`message ${message.id} was confirmed and never delivered from queue ${queue}`);
+        const group = this.cluster.workload.homeOf(queue);
+        if (told.get(group) !== 'accepted' || this.#lost.has(group)) continue;
+        const fate = this.#fates.get(fateKey(queue, message.id));
+        const isSeen = fate?.how === 'settled' || fate?.how === 'discarded';
+        if (isSeen && fate.arrivals === 0) this.fail(`message ${message.id} was confirmed and never delivered`);
+        if (isSeen || fate?.how === 'purged' || this.#deleted.has(queue)) continue;
+        if (fate?.how === 'ready' && this.cluster.workload.volatile.groupOf(queue) !== undefined) continue;
+        this.fail(`message ${message.id} was confirmed and is ${fate?.how ?? 'not'} in queue ${queue} at the end`);
       }
     }
   }
 
-  #audit(payloads: ReadonlyMap<LogIndex, Uint8Array>, list: DeliveryList, i: number): void {
-    const { node, incarnation, consumer, queue } = list.consumers[i]!;
-    const { entry, position, length } = list.bodyAt(i);
-    const payload = payloads.get(entry);
-    if (payload === undefined) this.fail(`a delivery refers to entry ${entry}, which nobody applied`);
-    const { id, connection } = this.#identify(payload.subarray(position, position + length), queue);
-    this.#deliveries.set(deliveryKey(node, incarnation, consumer, list.numbers[i]!), id);
+  #book(group: GroupId): GroupBook {
+    let book = this.#books.get(group);
+    if (book !== undefined) return book;
+    const created: GroupBook = {
+      name: `group ${group}`,
+      group,
+      payload: new Uint8Array(0),
+      followed: 0,
+      model: new ShardModel(
+        {
+          entered: message => this.#entered(created, message),
+          handedOut: (message, consumer, number) => this.#handedOut(message, consumer, number),
+          returned: (message, consumer, number) => this.#returned(message, consumer, number),
+          departed: (message, how, consumer, number) =>
+            this.#departed(message, how, consumer && keyOf(consumer, number!)),
+          executed: (session, _sequence, command) => this.#commandExecuted(created, session, command),
+          queueDeleted: ({ id }) => {
+            this.#deleted.add(id);
+            this.cluster.statistics.queuesDeleted++;
+          },
+        },
+        message => this.fail(`group ${group}: ${message}`),
+      ),
+    };
+    book = created;
+    this.#books.set(group, book);
+    return book;
+  }
 
-    const place = `${entry}/${position}`;
-    const key = fateKey(queue, id);
-    let fate = this.#fates.get(key);
-    if (fate === undefined) {
-      fate = { place, wasDelivered: false, isAnswered: false };
-      this.#fates.set(key, fate);
+  #entered(book: GroupBook, message: ModelMessage): void {
+    const { position, length } = message.parts[0]!;
+    const { id } = this.#identify(book.payload.subarray(position, position + length), message.queue);
+    this.#ids.set(message, id);
+    const key = fateKey(message.queue, id);
+    if (this.#fates.has(key)) this.fail(`message ${id} entered queue ${message.queue} twice`);
+    const told = this.#records.get(id)!.told.get(book.group);
+    if (told !== undefined && told !== 'accepted' && !isUncertain(told)) {
+      this.fail(`message ${id} was refused: ${plain(told)}; now it enters queue ${message.queue}`);
     }
-    if (fate.place !== place) this.fail(`message ${id} entered queue ${queue} twice, at ${fate.place} and at ${place}`);
-    if (fate.isAnswered) this.fail(`message ${id} of queue ${queue} is delivered after its settlement was answered`);
-    const isFirst = list.deliveryCounts[i] === 0;
-    if (isFirst && fate.wasDelivered) this.fail(`message ${id} of queue ${queue} is delivered again and not flagged`);
-    if (!isFirst && !fate.wasDelivered) this.fail(`the first delivery of message ${id} of queue ${queue} is flagged`);
-    fate.wasDelivered = true;
-    if (isFirst) this.#noteFirst(connection, queue, id);
+    this.#fates.set(key, { how: 'ready', arrivals: 0, arrivedBy: undefined });
+  }
+
+  #handedOut(message: ModelMessage, consumer: ModelConsumer, number: number): void {
+    const id = this.idOf(message);
+    const { queue, attempts } = message;
+    this.#deliveries.set(keyOf(consumer, number), { id, queue, deliveryCount: attempts, end: undefined });
+    const fate = this.#fates.get(fateKey(queue, id))!;
+    assert(fate.how === 'ready', () => `message ${id} is ${fate.how} and handed out`);
+    fate.how = 'held';
+    if (attempts === 0) this.#noteFirst(this.#records.get(id)!.message.connection, queue, id);
   }
 
   #noteFirst(connection: number, queue: QueueId, id: number): void {
@@ -127,16 +271,65 @@ export class Auditor extends Checker {
     this.#order.set(key, id);
   }
 
+  #returned(message: ModelMessage, consumer: ModelConsumer, number: number): void {
+    const key = keyOf(consumer, number);
+    const delivery = this.#deliveries.get(key)!;
+    delivery.end = 'returned';
+    this.#fates.get(fateKey(message.queue, delivery.id))!.how = 'ready';
+    const { node, incarnation } = consumer.session;
+    const isFenced = this.cluster.fences().some(fence => fence.node === node && incarnation <= fence.through);
+    if (!isFenced) this.#object({ message, id: delivery.id, how: 'returned', delivery: key });
+  }
+
+  #departed(message: ModelMessage, how: Departure, key: string | undefined): void {
+    const id = this.idOf(message);
+    if (key !== undefined) this.#deliveries.get(key)!.end = how;
+    this.#fates.get(fateKey(message.queue, id))!.how = how;
+    if (how === 'purged') this.cluster.statistics.purged++;
+    this.#object({ message, id, how, delivery: key });
+  }
+
+  /** Somebody must have wanted it. */
+  #object(gone: Gone): void {
+    const objections: string[] = [];
+    for (const part of this.cluster.workload.parts) {
+      if (!part.departures.includes(gone.how)) continue;
+      const objection = part.objection(gone);
+      if (objection === undefined) return;
+      objections.push(objection);
+    }
+    this.fail(`message ${gone.id} of queue ${gone.message.queue} is ${gone.how}, but ${objections.join(', and ')}`);
+  }
+
+  #commandExecuted({ group, payload }: GroupBook, session: ModelSession, command: ExecutedCommand): void {
+    if (command.body !== undefined) {
+      const { position, length } = command.body;
+      const { id } = this.#identify(payload.subarray(position, position + length), command.queues[0]!);
+      const { logged } = this.#records.get(id)!;
+      if (logged.has(group)) this.fail(`message ${id} was executed twice in group ${group}`);
+      logged.set(group, command.outcome ?? 'accepted');
+    } else if (ASKED.has(command.kind)) {
+      const name = `${group}/${session.node}/${session.incarnation}`;
+      const executed = this.#executed.get(name);
+      if (executed === undefined) this.#executed.set(name, [command]);
+      else executed.push(command);
+    }
+  }
+
   #identify(block: Uint8Array, queue: QueueId): Message {
     const read = readMessage(block);
     const record = read && this.#records.get(read.id);
-    if (record === undefined) this.fail(`queue ${queue} delivers ${block.length} bytes that nobody published`);
-    const { message, outcome } = record;
+    if (record === undefined) this.fail(`${block.length} bytes that nobody published are about queue ${queue}`);
+    const { message } = record;
     if (read?.bodyBytes !== message.bodyBytes) this.fail(`message ${message.id} has lost bytes`);
     if (!message.queues.includes(queue)) this.fail(`message ${message.id} was not published to queue ${queue}`);
-    if (outcome === 'refused') this.fail(`message ${message.id} was refused and is delivered from queue ${queue}`);
     return message;
   }
 }
 
-const fateKey = (queue: QueueId, id: number): string => `${queue}/${id}`;
+/** Nobody was told whether the message is in a queue. */
+const isUncertain = (told: Decision | 'accepted' | undefined): boolean =>
+  typeof told === 'object' && (told.kind === 'stale-topology' || told.kind === 'abandoned');
+
+const plain = (outcome: Decision | 'accepted' | undefined): string =>
+  typeof outcome === 'object' ? JSON.stringify(outcome) : 'accepted';

@@ -1,15 +1,18 @@
 import { assert } from '../../src/lib/assert.ts';
-import { type GroupId, groupId, type Incarnation, incarnation, type NodeId, nodeId } from '../../src/lib/ids.ts';
+import { type GroupId, groupId, type Incarnation, type NodeId, nodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
-import type { Membership } from '../../src/raft/messages.ts';
 import { Auditor } from './auditor.ts';
 import type { Checker } from './checkers/checker.ts';
 import { createCheckers } from './checkers/index.ts';
-import type { RaftPacket } from './packet.ts';
+import type { Packet } from './packet.ts';
+import type { DiskDamage } from './sim-disk.ts';
+import { type Fence, SimFencing } from './sim-fencing.ts';
 import { SimNetwork } from './sim-network.ts';
 import { type CrashLoss, type CrashMoment, SimNode } from './sim-node.ts';
+import { SimPlacement } from './sim-placement.ts';
 import type { SimReplica } from './sim-replica.ts';
 import { SimStreams } from './sim-streams.ts';
+import { SimWeather } from './sim-weather.ts';
 import { Statistics } from './statistics.ts';
 import type { Swarm } from './swarm.ts';
 import { Workload } from './workload/workload.ts';
@@ -17,8 +20,6 @@ import type { World } from './world.ts';
 
 const FIRST_GROUP = 1;
 const LEADER_DOWN_MS = { min: 0, max: 1_500 };
-/** A node that is down for so long is fenced. */
-const NODE_LEASE_MS = 3_000;
 /** Broken connections tell the others that a process is gone, after so long at most, and in this share of crashes. */
 const GONE_HINT_MS_MAX = 50;
 const GONE_HINT_RATE = 0.6;
@@ -27,18 +28,20 @@ const GONE_HINT_RATE = 0.6;
 export class Cluster {
   readonly world: World;
   readonly swarm: Swarm;
-  readonly nodes: readonly SimNode[];
+  /** In the order of their ids, from 1. Those that are gone stay; new ones come to the end. */
+  readonly nodes: SimNode[] = [];
   readonly groups: readonly GroupId[];
-  readonly network: SimNetwork<RaftPacket>;
+  readonly network: SimNetwork<Packet>;
+  readonly weather: SimWeather;
   readonly streams: SimStreams;
+  readonly fencing: SimFencing;
+  readonly placement: SimPlacement;
   readonly workload: Workload;
   readonly auditor: Auditor;
   readonly statistics = new Statistics();
   readonly checkers: readonly Checker[];
   readonly #random: Random;
-  /** By node: its latest incarnation, and the latest that is fenced (R24). */
-  readonly #incarnations = new Map<NodeId, number>();
-  readonly #fences = new Map<NodeId, number>();
+  #replicas: readonly SimReplica[] | undefined;
   #isCalm = false;
   readonly #afterStep = (): void => {
     for (const checker of this.checkers) checker.onStep();
@@ -49,28 +52,33 @@ export class Cluster {
     this.swarm = swarm;
     this.#random = world.random('cluster');
     this.groups = Array.from({ length: swarm.groups }, (_, i) => groupId(FIRST_GROUP + i));
-    this.nodes = Array.from({ length: swarm.nodes }, (_, i) => new SimNode(this, nodeId(i + 1)));
-    this.network = new SimNetwork<RaftPacket>(world, swarm.network, {
+    this.network = new SimNetwork<Packet>(world, swarm.network, this.statistics, {
       lifeOf: node => this.node(node).life,
       deliver: (to, packet) => this.node(to).receive(packet),
     });
-    this.streams = new SimStreams(world, swarm.network.breaks, {
+    this.streams = new SimStreams(world, swarm.network.breaks, this.statistics, {
       isUp: node => this.node(node).isUp,
       isCut: (from, to) => this.network.isCut(from, to),
+      cloggedUntilMs: (from, to) => this.network.cloggedUntilMs(from, to),
       delayMs: (from, to) => this.network.delayMs(from, to),
       deliver: (from, to, frame) => this.node(to).receiveFrame(from, frame),
       connected: (node, peer) => this.node(node).connected(peer),
       disconnected: (node, peer) => this.node(node).disconnected(peer),
     });
+    this.fencing = new SimFencing(this);
+    for (let i = 0; i < swarm.nodes + (swarm.spares ?? 0); i++) this.#createNode();
+    this.placement = new SimPlacement(this);
+    for (const node of this.nodes) for (const group of this.groups) if (this.#isFounder(node)) node.hold(group);
+    this.weather = new SimWeather(this);
     this.auditor = new Auditor(this);
     this.workload = new Workload(this);
     this.checkers = [...createCheckers(this), this.auditor];
     for (const node of this.nodes) node.start();
   }
 
-  /** Who takes part in every group. */
-  get membership(): Membership {
-    return { voters: this.nodes.map(node => node.id), outgoing: [], learners: [] };
+  /** Publishers are held while a node says that its disk has no room (R18). */
+  get isShortOfSpace(): boolean {
+    return this.nodes.some(({ isUp, disk }) => isUp && disk.isFull);
   }
 
   /** No more faults: the liveness phase. */
@@ -78,13 +86,21 @@ export class Cluster {
     return this.#isCalm;
   }
 
-  advance(durationMs: number): void {
-    this.world.advance(durationMs, this.#afterStep);
+  advance(durationMs: number): Promise<void> {
+    return this.world.advance(durationMs, this.#afterStep);
   }
 
   node(id: NodeId): SimNode {
     const node = this.nodes[id - 1];
     assert(node !== undefined, () => `no node ${id}`);
+    return node;
+  }
+
+  /** An empty machine joins the cluster. */
+  addNode(): SimNode {
+    const node = this.#createNode();
+    this.world.log('n{} is new', node.id);
+    node.start();
     return node;
   }
 
@@ -97,59 +113,95 @@ export class Cluster {
     return live[number % live.length];
   }
 
-  /** All replicas on nodes that are up. */
-  *replicas(): Generator<SimReplica> {
-    for (const node of this.nodes) yield* node.replicas.values();
+  /** All replicas on nodes that are up, members or not. */
+  replicas(): readonly SimReplica[] {
+    this.#replicas ??= this.nodes.flatMap(node => [...node.replicas.values()]);
+    return this.#replicas;
+  }
+
+  /** A node started or stopped, or opened a replica. */
+  replicasChanged(): void {
+    this.#replicas = undefined;
   }
 
   replicasOf(group: GroupId): SimReplica[] {
-    return this.nodes.flatMap(node => node.replicas.get(group) ?? []);
+    return this.replicas().filter(replica => replica.group === group);
+  }
+
+  /** Those of the replicas that take part, as the leader sees it; all of them if there is no leader. */
+  membersOf(group: GroupId): SimReplica[] {
+    const membership = this.leaderOf(group)?.raft.membership;
+    const replicas = this.replicasOf(group);
+    if (membership === undefined) return replicas;
+    const { voters, outgoing, learners } = membership;
+    return replicas.filter(({ node }) => [voters, outgoing, learners].some(list => list.includes(node.id)));
   }
 
   /** The leader of the highest term, if one is up. */
   leaderOf(group: GroupId): SimReplica | undefined {
     let leader: SimReplica | undefined;
-    for (const replica of this.replicasOf(group)) {
-      if (replica.raft.role === 'leader' && (leader === undefined || replica.raft.term > leader.raft.term))
-        leader = replica;
+    for (const replica of this.replicas()) {
+      if (replica.group !== group || replica.raft.role !== 'leader') continue;
+      if (leader === undefined || replica.raft.term > leader.raft.term) leader = replica;
     }
     return leader;
   }
 
   /** Group 0 counts the starts of a node; the earlier ones are over (R24). */
   nextIncarnation(node: NodeId): Incarnation {
-    const next = (this.#incarnations.get(node) ?? 0) + 1;
-    this.#incarnations.set(node, next);
-    this.#fence(node, next - 1);
-    return incarnation(next);
+    return this.fencing.nextIncarnation(node);
   }
 
   /** Group 0 takes the node's present incarnation for dead, rightly or not. */
   fenceNode(node: SimNode): void {
-    this.world.log('n{} is fenced', node.id);
-    this.#fence(node.id, this.#incarnations.get(node.id) ?? 0);
+    this.fencing.fence(node);
   }
 
-  /** What group 0 says about dead incarnations. */
-  fences(): readonly { readonly node: NodeId; readonly through: number }[] {
-    return [...this.#fences].map(([node, through]) => ({ node, through }));
-  }
-
-  #fence(node: NodeId, through: number): void {
-    if (through <= (this.#fences.get(node) ?? 0)) return;
-    this.#fences.set(node, through);
-    for (const replica of this.replicas()) replica.reviewFences();
+  /** What group 0 says about dead incarnations; nodes hear of it later. */
+  fences(): readonly Fence[] {
+    return this.nodes.map(({ id }) => ({ node: id, through: this.fencing.decreedFor(id) }));
   }
 
   crash(node: SimNode, loss: CrashLoss, downMs: number): void {
     if (!node.isUp) return;
     if (loss === 'process') this.statistics.processCrashes++;
     else this.statistics.powerLosses++;
-    node.crash(loss);
-    this.#fenceIfSilent(node);
-    for (const checker of this.checkers) checker.onCrash(node.id, loss);
-    this.#hintGone(node);
+    this.#crash(node, loss);
     this.restartAfter(node, downMs);
+  }
+
+  /**
+   * The machine comes back with an empty disk: as another node, since a participant is a name with a directory (R9). False: one of
+   * the groups would lose a majority of its disks.
+   */
+  wipe(node: SimNode, downMs: number): boolean {
+    if (node.isGone || this.#isCalm || !this.placement.mayLose(node)) return false;
+    this.statistics.wipes++;
+    if (node.isUp) this.#crash(node, 'power');
+    node.wipe();
+    this.fencing.fenceIfSilent(node);
+    this.world.after(downMs, () => {
+      if (!this.#isCalm) this.placement.replaceEverywhere(node, this.addNode());
+    });
+    return true;
+  }
+
+  /**
+   * A disk loses what it had synced. In every group a majority of disks stays as it is, so nothing is lost that was confirmed; a
+   * disk that was damaged once may be damaged again. `first`: of the nodes from this one on, the first that may.
+   */
+  damage(first: number, what: DiskDamage, crash: CrashLoss | 'blackout' | 'none', downMs: number): void {
+    if (this.swarm.disk.damage === undefined || this.#isCalm) return;
+    const { nodes, placement } = this;
+    const node = nodes
+      .map((_, i) => nodes[(first + i) % nodes.length]!)
+      .find(one => !one.isGone && (one.disk.isDamaged || placement.mayLose(one)));
+    if (node === undefined) return;
+    if (crash === 'blackout') for (const one of this.nodes) this.crash(one, 'power', downMs);
+    else if (crash !== 'none') this.crash(node, crash, downMs);
+    if (!node.disk.damage(what) && !node.disk.damage('record')) return;
+    this.statistics.damages++;
+    this.world.log('n{} loses a {}', node.id, what);
   }
 
   restartAfter(node: SimNode, downMs: number): void {
@@ -167,41 +219,29 @@ export class Cluster {
 
   /** Nodes whose bit is set in `side` cannot reach the others; both ways, or only from the side to the others. */
   partition(side: number, options: { readonly oneWay: boolean; readonly durationMs: number }): void {
-    const isInside = (node: SimNode): boolean => (side & (1 << (node.id - 1))) !== 0;
-    for (const from of this.nodes) {
-      for (const to of this.nodes) {
-        if (!isInside(from) || isInside(to)) continue;
-        this.network.cut(from.id, to.id);
-        if (!options.oneWay) this.network.cut(to.id, from.id);
-      }
-    }
-    this.statistics.partitions++;
-    this.world.log('partition {} one-way={}', side, options.oneWay);
-    this.world.after(options.durationMs, () => this.network.heal());
+    this.weather.partition(this.weather.side('some', side), options);
   }
 
   /** The liveness phase begins: a majority is restarted and healed, everybody else is gone for good. */
   calmDown(): void {
     this.#isCalm = true;
-    const random = this.world.random('core');
-    const order = [...this.nodes];
-    for (let i = order.length - 1; i > 0; i--) {
-      const j = random.integer(0, i);
-      [order[i], order[j]] = [order[j]!, order[i]!];
-    }
-    const core = random.integer(Math.floor(order.length / 2) + 1, order.length);
-    for (const node of order.slice(core)) {
+    const order = this.nodes.filter(node => !node.isGone);
+    const core = this.#drawCore(order);
+    for (const node of order) {
+      if (core.includes(node)) continue;
       node.leaveForGood();
-      this.#fenceIfSilent(node);
+      this.fencing.fenceIfSilent(node);
     }
     this.network.endFaults();
     this.streams.endFaults();
-    for (const node of order.slice(0, core)) {
+    this.placement.calmDown();
+    for (const node of core) {
       node.calmDown();
       this.restart(node);
     }
+    this.fencing.calmDown();
     this.workload.calmDown();
-    this.world.log('calm: {} of {} nodes remain', core, order.length);
+    this.world.log('calm: n{} remain', core.map(node => node.id).join());
   }
 
   /** In some runs leaders do not live long. */
@@ -227,7 +267,7 @@ export class Cluster {
     for (const group of this.groups) {
       const leader = this.leaderOf(group);
       if (leader === undefined) return `group ${group} has no leader`;
-      for (const replica of this.replicasOf(group)) {
+      for (const replica of this.membersOf(group)) {
         const { index } = replica.applied;
         if (index < leader.raft.lastId.index) {
           return `node ${replica.node.id} has applied ${index} of ${leader.raft.lastId.index} of group ${group}`;
@@ -235,16 +275,43 @@ export class Cluster {
       }
     }
     for (const node of this.nodes)
-      if (!node.isGone && node.replicas.size === 0) return `node ${node.id} is still recovering`;
-    return this.workload.pending();
+      if (!node.isGone && node.gateway === undefined) return `node ${node.id} is still recovering`;
+    return this.placement.pending() ?? this.fencing.pending() ?? this.workload.pending();
   }
 
-  /** The lease of a node that is down runs out. */
-  #fenceIfSilent(node: SimNode): void {
-    const { life } = node;
-    this.world.after(NODE_LEASE_MS, () => {
-      if (node.life === life) this.fenceNode(node);
-    });
+  #isFounder(node: SimNode): boolean {
+    return this.placement.isFounder(node.id);
+  }
+
+  #createNode(): SimNode {
+    const node = new SimNode(this, nodeId(this.nodes.length + 1));
+    this.nodes.push(node);
+    return node;
+  }
+
+  #crash(node: SimNode, loss: CrashLoss): void {
+    node.crash(loss);
+    this.fencing.fenceIfSilent(node);
+    for (const checker of this.checkers) checker.onCrash(node.id, loss);
+    this.#hintGone(node);
+  }
+
+  /** Nodes in any order, until they are a majority of every membership that may be in force; and some more. */
+  #drawCore(order: readonly SimNode[]): SimNode[] {
+    const random = this.world.random('core');
+    const shuffled = [...order];
+    for (let i = shuffled.length - 1; i > 0; i--) {
+      const j = random.integer(0, i);
+      [shuffled[i], shuffled[j]] = [shuffled[j]!, shuffled[i]!];
+    }
+    let count = random.integer(1, shuffled.length);
+    while (count < shuffled.length && !this.#hasMajorities(shuffled.slice(0, count))) count++;
+    return shuffled.slice(0, count);
+  }
+
+  #hasMajorities(nodes: readonly SimNode[]): boolean {
+    const isWhole = (id: NodeId): boolean => nodes.some(node => node.id === id && !node.hasLostData);
+    return this.groups.every(group => this.placement.hasMajorities(group, isWhole));
   }
 
   #hintGone(gone: SimNode): void {

@@ -1,6 +1,19 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** Marks that the simulated cluster cannot reach by construction, and why; `test/unit/reached-elsewhere.test.ts` reaches them. */
+export const REACHED_ELSEWHERE: Readonly<Record<string, string>> = {
+  'client.abandoned':
+    'the simulated node puts a new gateway in the place of the old one and asks nothing of that any more',
+  'client.delivery-missed':
+    'its streams lose what they carry only with the connection, and then the client attaches anew',
+  'client.unknown-consumer-cancelled': 'only a shard that broke its word forgets a consumer that it has confirmed',
+  'leader.delivery-waits-for-network': 'its streams take whatever they are given',
+  'raft.fetch-failed': 'a journal that cannot read an entry which was committed stops the node',
+  'shard.deliveries-left-over': 'one entry would have to hand out ten thousand messages',
+  'shard.return-work-left-over': 'one entry would have to settle ten thousand messages',
+};
+
 /** The names of all marks (`reached('...')`) in the sources below `folder`, sorted. */
 export function marksIn(folder: string): string[] {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter(
@@ -13,3 +26,7 @@ export function marksIn(folder: string): string[] {
   }
   return [...marks].sort();
 }
+
+/** Those of `marks` that the simulation should have reached and did not. */
+export const unreachedMarks = (marks: readonly string[], reached: ReadonlyMap<string, number>): string[] =>
+  marks.filter(mark => !reached.has(mark) && !(mark in REACHED_ELSEWHERE));

@@ -1,18 +1,24 @@
 import fc from 'fast-check';
+import { namedSwarm } from './named-swarms.ts';
 import { MUTABLE_KINDS, planArb } from './plan.ts';
 import type { Report, Run } from './simulate.ts';
 import { swarmArb } from './swarm.ts';
 
-/** Draws whole runs. The seed of the world does not shrink: another seed is another run. */
-export const runArb: fc.Arbitrary<Run> = fc.record({
+/** Draws whole runs. */
+const runArb: fc.Arbitrary<Run> = fc.record({
   swarm: swarmArb(MUTABLE_KINDS),
   plan: planArb,
-  seed: fc.noShrink(fc.nat()),
+  seed: fc.nat(),
 });
 
-/** The run that belongs to a number: what `scripts/simulate.ts` counts through. */
-export const runOf = (number: number): Run => fc.sample(runArb, { seed: number, numRuns: 1 })[0]!;
+/** Runs of the ordinary swarm, or of one that has a name. */
+const runsOf = (swarm: string | undefined): fc.Arbitrary<Run> =>
+  swarm === undefined ? runArb : runArb.map(run => ({ ...run, swarm: namedSwarm(swarm, run.swarm) }));
 
-/** What a failed run says: the violation, then what led to it. */
+/** The run that belongs to a number, in every process: what `scripts/simulate.ts` counts through. */
+export const runOf = (number: number, swarm?: string): Run =>
+  fc.sample(runsOf(swarm), { seed: number, numRuns: 1 })[0]!;
+
+/** What a failed run says: what led to it, then the violation. */
 export const describeFailure = ({ violation, trace }: Report): string =>
   `${trace.join('\n')}\n\n${violation?.stack ?? 'no violation'}`;

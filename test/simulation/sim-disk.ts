@@ -1,141 +1,114 @@
-import { assert } from '../../src/lib/assert.ts';
-import type { GroupId, LogIndex } from '../../src/lib/ids.ts';
+import type { GroupId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
-import type { GroupWrite, RecoveredGroup } from '../../src/raft/log-store.ts';
-import type { Entry } from '../../src/raft/messages.ts';
-import type { Journal } from '../../src/storage/journal.ts';
-import { bytesAt, decodeEntryAt, recoverJournal } from '../../src/storage/journal-recovery.ts';
-import {
-  type FileOperation,
-  type JournalOptions,
-  type JournalWork,
-  segmentFile,
-} from '../../src/storage/journal-work.ts';
+import type { RecoveredGroup } from '../../src/raft/log-store.ts';
+import { JournalDriver } from '../../src/storage/journal-driver.ts';
+import { readGroups, recoverJournal } from '../../src/storage/journal-recovery.ts';
+import { type FileOperation, type JournalOptions, parseFileName } from '../../src/storage/journal-work.ts';
+import { RECORD_HEADER_BYTES, RecordType, recordBytes } from '../../src/storage/record-codec.ts';
+import { SegmentReader } from '../../src/storage/segment-scan.ts';
 import { SimFiles } from './sim-files.ts';
 import type { CrashLoss, SimNode } from './sim-node.ts';
-import { type PageBatch, SimStore, type StoredCheckpoint } from './sim-store.ts';
+import { SimStore } from './sim-store.ts';
+import { SimThread, type ThreadPort } from './sim-thread.ts';
+import { SimValues } from './sim-values.ts';
 import { Violation } from './violation.ts';
 
 const OPERATION_MS = 0.02;
 const SLOW_SYNC_FACTOR = 100;
 const CALM_SYNC_MS_MAX = 20;
+const RETRY_MS = 500;
+const ROOM_CHECK_MS = 100;
 
-interface Waiting {
-  readonly through: number;
-  readonly done: () => void;
+/** Records that one damage hits. */
+const FLIPS_MAX = 6;
+
+/** Records whose damage recovery must tell from a torn write. Votes are not among them: one that is lost cannot be told. */
+const FLIPPED: ReadonlySet<number> = new Set([RecordType.entry, RecordType.body, RecordType.segmentIndex]);
+
+/** A record of the journal, a value of the key-value store, or a batch that a process which starts does not find. */
+export type DiskDamage = 'record' | 'value' | 'batch';
+
+/** The disk as one life of the process has it. */
+export interface OpenedDisk {
+  readonly store: SimStore;
+  readonly journal: JournalDriver;
 }
 
 /**
- * The disk of one node under the real journal: the journal decides what is written, this class does it, slowly, and remembers which
- * bytes a loss of power would leave.
+ * The disk of one node over all lives of its process: the bytes of its journal, the values of its key-value store, how long both
+ * take, and what goes wrong with them. What runs on it is the real store.
  */
 export class SimDisk {
-  readonly files: SimFiles;
-  readonly #store = new SimStore();
+  readonly files = new SimFiles();
+  readonly #values: SimValues;
   readonly #node: SimNode;
   readonly #random: Random;
   readonly #options: JournalOptions;
-  #journal: Journal | undefined;
-  #waiting: Waiting[] = [];
   /** Nothing completes before this time. */
   #hungUntilMs = 0;
+  #fullUntilMs = 0;
+  /** When the latest write of the key-value store will be done. */
+  #writtenMs = 0;
   #failureDownMs: number | undefined;
   #isCalm = false;
+  #isDamaged = false;
+  /** Messages whose bodies may be missing though a checkpoint names them. */
+  readonly unneeded = new Set<string>();
   /** What the durable bytes say, kept until they change. */
   #durable: { readonly version: number; readonly groups: ReadonlyMap<GroupId, RecoveredGroup> } | undefined;
 
   constructor(node: SimNode) {
     this.#node = node;
     this.#random = node.cluster.world.random(`disk:${node.id}`);
-    this.files = new SimFiles();
-    const { segmentBytes } = node.cluster.swarm.limits;
-    this.#options = { segmentBytesMax: segmentBytes, sparesMax: 2, sparesMin: 0, deadBytesReserve: 2 * segmentBytes };
-  }
-
-  get journal(): Journal {
-    assert(this.#journal !== undefined, 'the journal is not open');
-    return this.#journal;
-  }
-
-  /** Reads the journal as a starting process does. */
-  open(): ReadonlyMap<GroupId, RecoveredGroup> {
-    const recovery = recoverJournal(this.files, this.#options);
-    if (!recovery.recovered) throw new Violation('recovery', `node ${this.#node.id}: ${recovery.reason}`);
-    const { damages } = recovery.report;
-    if (damages.length > 0)
-      throw new Violation('recovery', `node ${this.#node.id} finds damage: ${damages.join('; ')}`);
-    this.#journal = recovery.journal;
-    this.#waiting = [];
-    return byGroup(recovery.groups);
-  }
-
-  /** Calls back when the work that is due at the start is done. */
-  whenSettled(done: () => void): void {
-    const work = this.journal.takeWork();
-    if (work === undefined) {
-      done();
-      return;
-    }
-    this.#waiting.push({ through: work.number, done });
-    this.#perform(work, 0);
-  }
-
-  append(write: GroupWrite, durable: () => void): void {
-    const through = this.journal.append([write]);
-    if (through > this.journal.durableThrough) this.#waiting.push({ through, done: durable });
-    else this.#node.cluster.world.after(0, this.#node.entry(durable));
-  }
-
-  /** The end of a loop turn: all that was appended since goes into one work, if none is under way (R7). */
-  flush(): void {
-    const work = this.journal.takeWork();
-    if (work !== undefined) this.#perform(work, 0);
-  }
-
-  readEntries(
-    group: GroupId,
-    from: LogIndex,
-    to: LogIndex,
-    bytesMax: number,
-    done: (entries: readonly Entry[]) => void,
-  ): void {
-    const { readMs } = this.#node.cluster.swarm.disk;
-    this.#after(
-      this.#draw(readMs),
-      this.#node.entry(() => done(this.#read(group, from, to, bytesMax))),
-    );
-  }
-
-  /** The payload of an entry that holds messages which are alive. */
-  readBody(group: GroupId, entry: LogIndex, done: (payload: Uint8Array | undefined) => void): void {
-    const { readMs } = this.#node.cluster.swarm.disk;
-    const read = (): void => done(this.readEntry(group, entry)?.payload);
-    this.#after(this.#draw(readMs), this.#node.entry(read));
-  }
-
-  checkpointOf(group: GroupId, generation: number): StoredCheckpoint | undefined {
-    return this.#store.load(group, generation);
-  }
-
-  /** One synced batch of pages. */
-  writePages(batch: PageBatch, done: () => void): void {
-    this.#store.begin(batch);
-    const { life } = this.#node;
-    this.#after(this.#draw(this.#node.cluster.swarm.disk.syncMs), () => {
-      if (this.#node.life !== life) return;
-      this.#store.complete(batch);
-      this.#node.enter(done);
+    const { segmentBytes, reserveSegments } = node.cluster.swarm.limits;
+    const deadBytesReserve = reserveSegments * segmentBytes;
+    this.#options = { segmentBytesMax: segmentBytes, sparesMax: 2, sparesMin: 0, deadBytesReserve };
+    this.#values = new SimValues(this.#random, {
+      written: (sync, happen) => this.#written(sync, happen),
+      read: happen => this.#after(this.#durationOf('read'), this.#asynchronously(happen)),
+      hasRoom: () => !this.isFull,
+      roomWanted: happen => this.#after(ROOM_CHECK_MS, happen),
     });
   }
 
-  /** The pages of a snapshot, and the bodies they refer to, beside everything that is there (R17). */
-  writeSnapshot(batch: PageBatch, bodies: readonly Entry[], done: () => void): void {
-    const { group, generation } = batch;
-    this.journal.abandonBodies(group, generation);
-    for (const body of bodies) this.journal.appendBody(group, generation, body);
-    this.#store.clear(group, generation);
-    this.writePages(batch, done);
-    this.flush();
+  /** There is no room on it. */
+  get isFull(): boolean {
+    return this.#node.cluster.world.nowMs < this.#fullUntilMs;
+  }
+
+  /** Something that was synced has been taken away once. */
+  get isDamaged(): boolean {
+    return this.#isDamaged;
+  }
+
+  /** Reads the disk as a starting process does. A sentence: it must not be used. */
+  open(): OpenedDisk | string {
+    const recovery = recoverJournal(this.files, this.#options);
+    if (!recovery.recovered) {
+      if (!this.#isDamaged) throw new Violation('recovery', `node ${this.#node.id}: ${recovery.reason}`);
+      return recovery.reason;
+    }
+    const { damages } = recovery.report;
+    if (damages.length > 0 && !this.#isDamaged)
+      throw new Violation('recovery', `node ${this.#node.id} finds damage: ${damages.join('; ')}`);
+    const node = this.#node;
+    const journal = new JournalDriver({ retryMs: RETRY_MS }, recovery.journal, {
+      thread: (_role, replied) =>
+        new SimThread(this.#port(), reply =>
+          node.enter(() => {
+            replied(reply);
+            node.cluster.world.promisesGoOn();
+          }),
+        ),
+      after: (delayMs, callback) => {
+        node.cluster.world.after(delayMs, node.entry(callback));
+        return () => {};
+      },
+      defer: callback => node.cluster.world.after(0, node.entry(callback)),
+      failed: reason => node.stopOnDiskFailure(reason),
+    });
+    const store = new SimStore({ node, journal, values: this.#values, groups: recovery.groups });
+    return { store, journal };
   }
 
   failNextSync(downMs: number): void {
@@ -143,91 +116,159 @@ export class SimDisk {
   }
 
   hang(durationMs: number): void {
+    this.#node.cluster.statistics.diskHangs++;
     this.#hungUntilMs = this.#node.cluster.world.nowMs + durationMs;
+  }
+
+  fill(durationMs: number): void {
+    this.#node.cluster.statistics.fullDisks++;
+    this.#fullUntilMs = this.#node.cluster.world.nowMs + durationMs;
   }
 
   endFaults(): void {
     this.#isCalm = true;
     this.#failureDownMs = undefined;
+    this.#fullUntilMs = 0;
   }
 
   /** The process is gone; with the power also everything that was not synced, wholly or in part. */
   crash(loss: CrashLoss): void {
-    this.#journal = undefined;
-    this.#store.crash(this.#random);
+    this.#values.crash(loss);
     if (loss === 'power' && this.files.losePower(this.#random)) this.#node.cluster.statistics.powerLossesWithUnsynced++;
+  }
+
+  /** Takes away something that was synced, while the process runs or between two lives. False: there is nothing. */
+  damage(what: DiskDamage): boolean {
+    const isDone = this.#damage(what);
+    if (isDone) this.#isDamaged = true;
+    return isDone;
   }
 
   /** What a recovery would find if the power failed now and everything unsynced were lost. */
   recoverDurable(group: GroupId): RecoveredGroup | undefined {
     const { durableVersion } = this.files;
     if (this.#durable?.version !== durableVersion) {
-      const recovery = recoverJournal(this.files.durable(), this.#options);
-      if (!recovery.recovered)
-        throw new Violation('recovery', `durable bytes of node ${this.#node.id}: ${recovery.reason}`);
-      this.#durable = { version: durableVersion, groups: byGroup(recovery.groups) };
+      const groups = readGroups(this.files.durable());
+      if (groups === undefined) throw new Violation('recovery', `node ${this.#node.id} would not find its journal`);
+      this.#durable = { version: durableVersion, groups: new Map(groups.map(one => [one.group, one])) };
     }
     return this.#durable.groups.get(group);
   }
 
-  /** The journal's thread: it goes on while the process is paused, which hears of it afterwards. */
-  #perform(work: JournalWork, at: number): void {
-    const operation = work.operations[at];
-    if (operation === undefined) {
-      this.#node.enter(() => this.#completed(work.number));
-      return;
+  #damage(what: DiskDamage): boolean {
+    switch (what) {
+      case 'record':
+        return this.#flipRecord();
+      case 'value':
+        return this.#values.damageValue();
+      case 'batch':
+        return !this.#node.isUp && this.#values.dropRecord();
     }
-    if (operation.do === 'sync') this.#node.reachedMoment('write');
-    const { life } = this.#node;
-    this.#after(this.#durationOf(operation), () => {
-      if (this.#node.life !== life) return;
-      if (operation.do === 'sync' && this.#failureDownMs !== undefined) {
-        const downMs = this.#failureDownMs;
-        this.#failureDownMs = undefined;
-        this.#node.stopOnDiskFailure(downMs);
-        return;
+  }
+
+  /** In a batch behind which another was written: the last one cannot be told from one that was torn (R11). */
+  #flipRecord(): boolean {
+    const durable = this.files.durable();
+    const found: {
+      readonly file: string;
+      readonly position: number;
+      readonly bytes: number;
+      readonly batch: number;
+    }[] = [];
+    for (const { name, bytes } of [...durable.list()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const parsed = parseFileName(name);
+      if (parsed === undefined || parsed.isSpare) continue;
+      const reader = new SegmentReader(durable, name, parsed.number, bytes);
+      for (let record = reader.recordAt(0); record !== undefined; ) {
+        const { type, position, length, batch } = record.header;
+        const size = RECORD_HEADER_BYTES + length;
+        if (FLIPPED.has(type)) found.push({ file: name, position, bytes: size, batch });
+        record = reader.recordAt(position + recordBytes(length));
       }
-      this.files.perform(operation);
-      this.#perform(work, at + 1);
+    }
+    const lastBatch = Math.max(...found.map(({ batch }) => batch));
+    const newest = found.at(-1)?.file;
+    const isNew = this.#random.next() < 0.5;
+    const behind = found.filter(({ file, batch }) => batch < lastBatch && (!isNew || file === newest));
+    if (behind.length === 0) return false;
+    for (let flips = this.#random.integer(1, FLIPS_MAX); flips > 0; flips--) {
+      const { file, position, bytes } = behind[this.#random.integer(0, behind.length - 1)]!;
+      this.files.flip(file, position + this.#random.integer(0, bytes - 1), 1 << this.#random.integer(0, 7));
+    }
+    return true;
+  }
+
+  #port(): ThreadPort {
+    const node = this.#node;
+    const disk = this;
+    const { life } = node;
+    return {
+      files: this.files,
+      get isFull() {
+        return disk.isFull;
+      },
+      durationOf: operation => disk.#durationOf(operation),
+      after: (delayMs, happen) => {
+        disk.#after(delayMs, () => {
+          if (node.life === life) happen();
+        });
+      },
+      syncFails: () => disk.#syncFails(),
+      performs: operation => disk.#performs(operation),
+    };
+  }
+
+  /** A segment is about to go. */
+  #performs(operation: FileOperation): void {
+    const file = operation.do === 'rename' ? operation.from : operation.do === 'delete' ? operation.file : undefined;
+    if (file === undefined || parseFileName(file)?.isSpare !== false || !this.files.has(file)) return;
+    this.#node.cluster.statistics.segmentsReclaimed++;
+    for (const checker of this.#node.cluster.checkers) checker.onReclaim(this.#node);
+  }
+
+  /** What a restart is sure to find in the key-value store. */
+  get values(): Pick<SimValues, 'durable'> {
+    return this.#values;
+  }
+
+  #written(sync: boolean, happen: () => void): void {
+    const { life } = this.#node;
+    const { nowMs } = this.#node.cluster.world;
+    // In the order in which they were asked for: LevelDB has one log.
+    const delayMs = Math.max(this.#durationOf(sync ? 'value-sync' : 'value-write'), this.#writtenMs - nowMs);
+    this.#writtenMs = nowMs + delayMs;
+    this.#after(delayMs, () => {
+      if (this.#node.life !== life) return;
+      if (!sync || !this.#syncFails()) this.#asynchronously(happen)();
     });
   }
 
-  #completed(number: number): void {
-    this.journal.workCompleted(number);
-    const done = this.#waiting.filter(one => one.through <= number);
-    this.#waiting = this.#waiting.filter(one => one.through > number);
-    for (const one of done) one.done();
-    this.flush();
+  /** Somebody waits for this in a promise. */
+  #asynchronously(happen: () => void): () => void {
+    return this.#node.entry(() => {
+      happen();
+      this.#node.cluster.world.promisesGoOn();
+    });
   }
 
-  #read(group: GroupId, from: LogIndex, to: LogIndex, bytesMax: number): Entry[] {
-    const entries: Entry[] = [];
-    let bytes = 0;
-    for (let index = from; index <= to; index++) {
-      const entry = this.readEntry(group, index);
-      if (entry === undefined) break;
-      bytes += entry.payload.length;
-      if (entries.length > 0 && bytes > bytesMax) break;
-      entries.push(entry);
-    }
-    return entries;
+  /** True: it did, and the node has stopped. */
+  #syncFails(): boolean {
+    if (this.#failureDownMs === undefined) return false;
+    const downMs = this.#failureDownMs;
+    this.#failureDownMs = undefined;
+    this.#node.stopOnDiskFailure('a sync failed', downMs);
+    return true;
   }
 
-  /** Also of an entry below the base, as long as the journal has it. Undefined: gone, or not durable yet. */
-  readEntry(group: GroupId, index: LogIndex): Entry | undefined {
-    const location = this.journal.locate(group, index);
-    if (location === undefined || !this.journal.isDurable(location)) return undefined;
-    return decodeEntryAt(
-      location,
-      this.files.read(segmentFile(location.segment), location.position, bytesAt(location)),
-    );
-  }
-
-  #durationOf(operation: FileOperation): number {
-    if (operation.do !== 'sync' && operation.do !== 'sync-directory') return OPERATION_MS;
-    const { syncMs, slowSync } = this.#node.cluster.swarm.disk;
+  #durationOf(operation: FileOperation | 'read' | 'value-sync' | 'value-write'): number {
+    const { syncMs, slowSync, readMs } = this.#node.cluster.swarm.disk;
+    if (operation === 'read') return this.#draw(readMs);
+    const isSync = operation === 'value-sync' || (typeof operation === 'object' && operation.do.startsWith('sync'));
+    if (!isSync) return OPERATION_MS;
+    if (typeof operation === 'object' && operation.do === 'sync') this.#node.reachedMoment('write');
     if (this.#isCalm) return Math.min(this.#draw(syncMs), CALM_SYNC_MS_MAX);
     const isSlow = slowSync !== undefined && this.#random.next() < slowSync;
+    if (isSlow) this.#node.cluster.statistics.slowSyncs++;
     return this.#draw(syncMs) * (isSlow ? SLOW_SYNC_FACTOR : 1);
   }
 
@@ -240,8 +281,4 @@ export class SimDisk {
     const hungMs = Math.max(0, this.#hungUntilMs - world.nowMs);
     world.after(delayMs + hungMs, happen);
   }
-}
-
-function byGroup(groups: readonly RecoveredGroup[]): ReadonlyMap<GroupId, RecoveredGroup> {
-  return new Map(groups.map(group => [group.group, group]));
 }

@@ -15,15 +15,29 @@ class SimFile {
   current = new Uint8Array(0);
   durable = new Uint8Array(0);
   pending: PendingWrite[] = [];
+  /** Bits that read as their opposite, until they are written again. What was synced stays known to the checkers. */
+  readonly flips = new Map<number, number>();
+
+  read(position: number, length: number): Uint8Array {
+    const bytes = this.current.slice(position, position + length);
+    for (const [at, bit] of this.flips) {
+      if (at >= position && at < position + bytes.length) bytes[at - position]! ^= bit;
+    }
+    return bytes;
+  }
 
   write(position: number, bytes: Uint8Array): void {
+    for (const at of this.flips.keys()) if (at >= position && at < position + bytes.length) this.flips.delete(at);
     this.current = withBytes(this.current, position, bytes);
     this.pending.push({ position, bytes });
   }
 
-  sync(): void {
+  /** False: there was nothing to do. */
+  sync(): boolean {
+    if (this.pending.length === 0) return false;
     for (const { position, bytes } of this.pending) this.durable = withBytes(this.durable, position, bytes);
     this.pending = [];
+    return true;
   }
 
   /** Of each write that was not synced a prefix, all, nothing, or any of its sectors is kept. */
@@ -67,6 +81,7 @@ export class SimFiles implements JournalFiles {
   }
 
   perform(operation: FileOperation): void {
+    if (isDone(operation, this.#files)) return;
     switch (operation.do) {
       case 'write': {
         let { position } = operation;
@@ -80,8 +95,7 @@ export class SimFiles implements JournalFiles {
         this.#file(operation.file).write(operation.position, new Uint8Array(operation.bytes));
         return;
       case 'sync':
-        this.#file(operation.file).sync();
-        this.#version++;
+        if (this.#file(operation.file).sync()) this.#version++;
         return;
       case 'create':
         this.#changeDirectory(files => files.set(operation.file, new SimFile()));
@@ -98,10 +112,28 @@ export class SimFiles implements JournalFiles {
         this.#changeDirectory(files => files.delete(operation.file));
         return;
       case 'sync-directory':
+        if (this.#pending.length === 0) return;
         this.#durableFiles = this.#files;
         this.#pending = [];
         this.#version++;
     }
+  }
+
+  /** Whether an operation takes more room on the disk than there was. */
+  grows(operation: FileOperation): boolean {
+    if (operation.do === 'create') return true;
+    if (operation.do === 'fill') return true;
+    if (operation.do !== 'write') return false;
+    const bytes = operation.buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    return operation.position + bytes > this.#file(operation.file).current.length;
+  }
+
+  has(name: string): boolean {
+    return this.#files.has(name);
+  }
+
+  flip(name: string, position: number, bit: number): void {
+    this.#file(name).flips.set(position, bit);
   }
 
   /** Returns whether anything was not synced. */
@@ -122,7 +154,7 @@ export class SimFiles implements JournalFiles {
   }
 
   read(name: string, position: number, length: number): Uint8Array {
-    return this.#file(name).current.slice(position, position + length);
+    return this.#file(name).read(position, length);
   }
 
   /** What is left if the power fails now and nothing unsynced survives. */
@@ -130,7 +162,7 @@ export class SimFiles implements JournalFiles {
     const files = this.#durableFiles;
     return {
       list: () => [...files].map(([name, file]) => ({ name, bytes: file.durable.length })),
-      read: (name, position, length) => files.get(name)!.durable.slice(position, position + length),
+      read: (name, position, length) => files.get(name)!.durable.subarray(position, position + length),
     };
   }
 
@@ -159,3 +191,7 @@ function withBytes(into: Uint8Array<ArrayBuffer>, position: number, bytes: Uint8
   target.set(bytes, position);
   return target;
 }
+
+/** A work that found no room is done again from its start. */
+const isDone = (operation: FileOperation, files: ReadonlyMap<string, SimFile>): boolean =>
+  operation.do === 'rename' && !files.has(operation.from) && files.has(operation.to);

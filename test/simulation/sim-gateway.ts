@@ -82,12 +82,14 @@ export class SimGateway {
         bytesMax: OUTBOX_BYTES_MAX,
         commandsMax: OUTBOX_COMMANDS_MAX,
         attachTimeoutMs: ATTACH_TIMEOUT_MS,
+        reportAfterMs: 5_000,
       },
       {
-        topologyIndex: () => 0,
+        topologyIndex: () => node.cluster.workload.topologyIndex(node),
         leader: () => this.#leaderOf(group),
         wake: () => node.host.wakeClient(client),
         monotonicMs: () => node.monotonicMs,
+        mayServe: () => true,
         fenced: () => this.#fenced(),
       },
     );
@@ -104,10 +106,12 @@ export class SimGateway {
   #leaderOf(group: GroupId): ShardLeaderPort | undefined {
     const node = this.#node;
     const replica = node.replicas.get(group);
-    if (replica?.raft.leader === undefined) return undefined;
-    const { leader, term } = replica.raft;
+    const known = replica?.raft.leader === undefined ? node.leaderElsewhere(group) : replica.raft;
+    if (known?.leader === undefined) return undefined;
+    const { leader, term } = known;
     const stream = this.#streams.get(group)!;
     if (leader === node.id) {
+      if (replica === undefined) return undefined;
       const name = `here/${term}/${replica.generation}`;
       if (stream.leader?.name !== name)
         stream.leader = { name, node: leader, port: new LocalShardLeader(replica.leader, node.id, stream.client) };

@@ -1,5 +1,7 @@
+import { assert } from '../../src/lib/assert.ts';
 import type { NodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
+import type { Statistics } from './statistics.ts';
 import type { NetworkSwarm } from './swarm.ts';
 import type { World } from './world.ts';
 
@@ -7,17 +9,28 @@ const CALM_DELAY_MS_MAX = 20;
 
 interface Link {
   readonly random: Random;
+  /** By how much this direction of this pair is slower than the fastest. */
+  readonly slowness: number;
   /** Arrival of the latest packet that kept its place: streams are ordered unless the network reorders. */
   latestArrivalMs: number;
   /** Nothing arrives before this time; then everything does. */
   cloggedUntilMs: number;
-  cut: boolean;
+  /** How many partitions lie across this link. */
+  cuts: number;
+  /** Packets on their way. */
+  inflight: number;
 }
 
 /** What the network asks of its users. `life` tells one start of a node from the next. */
 export interface NetworkPort<Packet> {
   lifeOf(node: NodeId): number;
   deliver(to: NodeId, packet: Packet): void;
+}
+
+/** Directed pairs of nodes that do not reach each other, until it is healed. */
+export interface Cut {
+  readonly pairs: readonly (readonly [from: NodeId, to: NodeId])[];
+  isHealed: boolean;
 }
 
 /**
@@ -28,44 +41,75 @@ export interface NetworkPort<Packet> {
 export class SimNetwork<Packet> {
   readonly #world: World;
   readonly #port: NetworkPort<Packet>;
+  readonly #statistics: Statistics;
   readonly #links = new Map<number, Link>();
+  #cuts: Cut[] = [];
   #faults: NetworkSwarm;
   /** When a node last lost its power. */
   readonly #powerLosses = new Map<NodeId, number>();
-  sent = 0;
-  lost = 0;
 
-  constructor(world: World, faults: NetworkSwarm, port: NetworkPort<Packet>) {
+  constructor(world: World, faults: NetworkSwarm, statistics: Statistics, port: NetworkPort<Packet>) {
     this.#world = world;
     this.#faults = faults;
+    this.#statistics = statistics;
     this.#port = port;
   }
 
   send(from: NodeId, to: NodeId, packet: Packet): void {
     const link = this.#link(from, to);
-    this.sent++;
-    if (link.cut || happens(link.random, this.#faults.loss)) {
-      this.lost++;
+    const { loss, duplicate, capacity } = this.#faults;
+    this.#statistics.packetsSent++;
+    const isFull = capacity !== undefined && link.inflight >= capacity;
+    if (link.cuts > 0 || isFull || happens(link.random, loss)) {
+      this.#statistics.packetsLost++;
       return;
     }
     this.#schedule(link, from, to, packet);
-    if (happens(link.random, this.#faults.duplicate)) this.#schedule(link, from, to, packet);
+    if (!happens(link.random, duplicate)) return;
+    this.#statistics.packetsDuplicated++;
+    this.#schedule(link, from, to, packet);
   }
 
   powerLost(node: NodeId): void {
     this.#powerLosses.set(node, this.#world.nowMs);
   }
 
-  cut(from: NodeId, to: NodeId): void {
-    this.#link(from, to).cut = true;
+  /** Cuts lie over each other: a link works again when all of its cuts are healed. */
+  cut(pairs: Cut['pairs']): Cut {
+    const cut: Cut = { pairs, isHealed: false };
+    this.#cuts.push(cut);
+    for (const [from, to] of pairs) this.#link(from, to).cuts++;
+    return cut;
+  }
+
+  heal(cut: Cut): void {
+    if (cut.isHealed) return;
+    cut.isHealed = true;
+    this.#cuts = this.#cuts.filter(one => one !== cut);
+    for (const [from, to] of cut.pairs) {
+      const link = this.#link(from, to);
+      assert(link.cuts > 0, 'healed a link that was not cut');
+      link.cuts--;
+    }
+  }
+
+  /** Joins what was cut; a clog ends by itself. */
+  healAll(): void {
+    for (const cut of [...this.#cuts]) this.heal(cut);
   }
 
   isCut(from: NodeId, to: NodeId): boolean {
-    return this.#link(from, to).cut;
+    return this.#link(from, to).cuts > 0;
   }
 
+  /** Nothing that is on its way, or sent meanwhile, arrives during this time. */
   clog(from: NodeId, to: NodeId, durationMs: number): void {
-    this.#link(from, to).cloggedUntilMs = this.#world.nowMs + durationMs;
+    const link = this.#link(from, to);
+    link.cloggedUntilMs = Math.max(link.cloggedUntilMs, this.#world.nowMs + durationMs);
+  }
+
+  cloggedUntilMs(from: NodeId, to: NodeId): number {
+    return this.#link(from, to).cloggedUntilMs;
   }
 
   /** How long one more packet on this link takes; for what is sent in order. */
@@ -73,33 +117,37 @@ export class SimNetwork<Packet> {
     return this.#draw(this.#link(from, to));
   }
 
-  /** Joins what was cut; a clog ends by itself. */
-  heal(): void {
-    for (const link of this.#links.values()) link.cut = false;
-  }
-
   /** From now on the network only delays, and not for long. */
   endFaults(): void {
-    this.heal();
+    this.healAll();
     const { min, max } = this.#faults.delayMs;
     this.#faults = { delayMs: { min: Math.min(min, CALM_DELAY_MS_MAX), max: Math.min(max, CALM_DELAY_MS_MAX) } };
   }
 
   #schedule(link: Link, from: NodeId, to: NodeId, packet: Packet): void {
     let arrivalMs = this.#world.nowMs + this.#draw(link);
-    if (!happens(link.random, this.#faults.reorder)) {
+    if (happens(link.random, this.#faults.reorder)) {
+      this.#statistics.packetsReordered++;
+    } else {
       arrivalMs = Math.max(arrivalMs, link.latestArrivalMs);
       link.latestArrivalMs = arrivalMs;
     }
     const life = this.#port.lifeOf(to);
     const sentMs = this.#world.nowMs;
-    this.#world.after(arrivalMs - sentMs, () => {
-      if (link.cut || this.#port.lifeOf(to) !== life || this.#diedWithSender(link, from, sentMs)) {
-        this.lost++;
+    link.inflight++;
+    const arrive = (): void => {
+      if (link.cloggedUntilMs > this.#world.nowMs) {
+        this.#world.after(link.cloggedUntilMs - this.#world.nowMs, arrive);
+        return;
+      }
+      link.inflight--;
+      if (link.cuts > 0 || this.#port.lifeOf(to) !== life || this.#diedWithSender(link, from, sentMs)) {
+        this.#statistics.packetsLost++;
         return;
       }
       this.#port.deliver(to, packet);
-    });
+    };
+    this.#world.after(arrivalMs - sentMs, arrive);
   }
 
   /** Half of what was on its way when the sender lost its power never left the machine. */
@@ -108,17 +156,23 @@ export class SimNetwork<Packet> {
   }
 
   #draw(link: Link): number {
-    const { delayMs, slow } = this.#faults;
+    const { delayMs, slow, asymmetry } = this.#faults;
     let delay = delayMs.min + (delayMs.max - delayMs.min) * link.random.next() ** 2;
-    if (happens(link.random, slow)) delay *= link.random.integer(5, 50);
-    return Math.max(delay, link.cloggedUntilMs - this.#world.nowMs);
+    if (asymmetry !== undefined) delay *= link.slowness;
+    if (happens(link.random, slow)) {
+      this.#statistics.packetsSlow++;
+      delay *= link.random.integer(5, 50);
+    }
+    return delay;
   }
 
   #link(from: NodeId, to: NodeId): Link {
     const key = from * 1000 + to;
     let link = this.#links.get(key);
     if (link === undefined) {
-      link = { random: this.#world.random(`link:${from}>${to}`), latestArrivalMs: 0, cloggedUntilMs: 0, cut: false };
+      const random = this.#world.random(`link:${from}>${to}`);
+      const slowness = 1 + ((this.#faults.asymmetry ?? 1) - 1) * this.#world.random(`slowness:${from}>${to}`).next();
+      link = { random, slowness, latestArrivalMs: 0, cloggedUntilMs: 0, cuts: 0, inflight: 0 };
       this.#links.set(key, link);
     }
     return link;

@@ -1,20 +1,34 @@
 import { FrameKind } from '../../src/cluster/frames.ts';
 import { GroupHost } from '../../src/cluster/group/group-host.ts';
+import { JournalCleaner } from '../../src/cluster/group/journal-cleaner.ts';
+import { recoverReplica } from '../../src/cluster/group/replica-start.ts';
+import { StragglerSweep } from '../../src/cluster/group/straggler-sweep.ts';
 import { assert } from '../../src/lib/assert.ts';
-import type { GroupId, NodeId } from '../../src/lib/ids.ts';
+import type { GroupId, LogIndex, NodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
-import type { RecoveredGroup } from '../../src/raft/log-store.ts';
+import type { Membership } from '../../src/raft/messages.ts';
+import type { JournalDriver } from '../../src/storage/journal-driver.ts';
 import type { Cluster } from './cluster.ts';
-import type { Frame, RaftPacket } from './packet.ts';
+import type { Frame, LeaderNews, Packet } from './packet.ts';
+import { SimClock } from './sim-clock.ts';
 import { SimDisk } from './sim-disk.ts';
 import { SimGateway } from './sim-gateway.ts';
-import { SimReplica } from './sim-replica.ts';
+import { SimLogger } from './sim-logger.ts';
+import { ReplicaFactory, type SimReplica } from './sim-replica.ts';
+import type { SimStore } from './sim-store.ts';
+import { Violation } from './violation.ts';
 
 /** `process`: memory is lost. `power`: so is what the disk was not told to keep. */
 export type CrashLoss = 'process' | 'power';
 
 /** What a planned crash waits for: a write under way, a vote or append response that just left, an election that was won. */
 export type CrashMoment = 'write' | 'release' | 'elected';
+
+/** What a log says about who takes part: what holds at the base or the commit index, and every change behind it. */
+export interface KnownMemberships {
+  readonly commit: LogIndex;
+  readonly changes: readonly { readonly index: LogIndex; readonly membership: Membership }[];
+}
 
 interface PlannedCrash {
   readonly when: CrashMoment;
@@ -38,12 +52,19 @@ const CRASH_DELAY_MS_MAX = 3;
 /** Peers notice the end of a process by its connections, the end of a machine by its silence. */
 const RESET_MS_MAX = 50;
 const SILENCE_MS_MAX = 3_000;
+/** Until a node is started again that stopped by itself. */
+const DOWN_MS = 500;
+const IDLE_TICKS = 5;
+const CLEANING_MS = 300;
+const SLICE_MS = 8;
 
 /** One process and its disk. It has the driver's duties: one turn for all groups, ticks, start and stop. */
 export class SimNode {
   readonly id: NodeId;
   readonly cluster: Cluster;
-  readonly disk: SimDisk;
+  readonly clock: SimClock;
+  disk: SimDisk;
+  readonly logger: SimLogger;
   /** Empty while the node is down or still recovering. */
   readonly replicas = new Map<GroupId, SimReplica>();
   /** The turns of the event loop. One object per life. */
@@ -52,21 +73,40 @@ export class SimNode {
   gateway: SimGateway | undefined;
   readonly #random: Random;
   readonly #tickMs: number;
+  /** Groups of which this node has a replica, open or not. */
+  readonly #held = new Set<GroupId>();
+  /** Who is said to lead the groups of which there is no replica here, and what the peers' wall clocks showed when. */
+  readonly #leaders = new Map<GroupId, LeaderNews>();
+  readonly #wallClocks = new Map<NodeId, { readonly wallMs: number; readonly heardMs: number }>();
+  readonly #knownAtStop = new Map<GroupId, KnownMemberships>();
   #isUp = false;
   #isGone = false;
   #life = 0;
   #pausedUntilMs = 0;
   /** Inputs that wait for the end of a pause. */
-  #held: (() => void)[] = [];
+  #waiting: (() => void)[] = [];
   #plannedCrash: PlannedCrash | undefined;
+  /** The disk of this life. */
+  #store: SimStore | undefined;
+  #journal: JournalDriver | undefined;
+  /** Who looks after the journal's size. */
+  #keepers: readonly (JournalCleaner | StragglerSweep)[] = [];
+  #ticks = 0;
 
   constructor(cluster: Cluster, id: NodeId) {
     this.cluster = cluster;
     this.id = id;
     this.#random = cluster.world.random(`node:${id}`);
-    const skew = cluster.swarm.clockSkew ?? 0;
-    this.#tickMs = TICK_MS * (1 + skew * (2 * this.#random.next() - 1));
+    this.clock = new SimClock(cluster, id);
+    this.#tickMs = TICK_MS / this.clock.rate;
     this.disk = new SimDisk(this);
+    this.logger = new SimLogger(this);
+  }
+
+  /** The disk of this life. */
+  get store(): SimStore {
+    assert(this.#store !== undefined, () => `node ${this.id} is down`);
+    return this.#store;
   }
 
   get isUp(): boolean {
@@ -85,7 +125,12 @@ export class SimNode {
 
   /** This node's own clock, which runs at its own speed. */
   get monotonicMs(): number {
-    return (this.cluster.world.nowMs * TICK_MS) / this.#tickMs;
+    return this.clock.monotonicMs;
+  }
+
+  /** Something that this node had acknowledged is not on its disk any more, or not all of it. */
+  get hasLostData(): boolean {
+    return this.#isGone || this.disk.isDamaged;
   }
 
   /** Recovery as after a start of the process: only the disk is known. */
@@ -94,16 +139,29 @@ export class SimNode {
     this.#isUp = true;
     this.#life++;
     this.#pausedUntilMs = 0;
-    this.#held = [];
+    this.#waiting = [];
     this.host = this.#createHost();
     const { world, checkers, groups } = this.cluster;
-    const recovered = this.disk.open();
+    this.#leaders.clear();
+    this.#wallClocks.clear();
+    const opened = this.disk.open();
+    if (typeof opened === 'string') {
+      world.log('n{} cannot start: {}', this.id, opened);
+      this.#stop();
+      this.#isGone = true;
+      this.cluster.fencing.fenceIfSilent(this);
+      return;
+    }
+    const { store, journal } = opened;
+    this.#store = store;
+    this.#journal = journal;
+    const { recovered } = store;
     world.log('n{} starts with {} groups', this.id, recovered.size);
     for (const group of groups) for (const checker of checkers) checker.onRecover(this.id, group, recovered.get(group));
     const life = this.#life;
     // What recovery found may be in the system's memory only: nothing is said about it before the first work is done.
-    this.disk.whenSettled(() => {
-      if (this.#life === life) this.#join(recovered);
+    journal.whenSettled(() => {
+      if (this.#life === life) void this.#join();
     });
   }
 
@@ -116,9 +174,9 @@ export class SimNode {
   }
 
   /** A failed sync: the node stops at once; what was written since the last sync may be there or not (R18). */
-  stopOnDiskFailure(downMs: number): void {
+  stopOnDiskFailure(reason: string, downMs: number = DOWN_MS): void {
     this.cluster.statistics.syncFailures++;
-    this.cluster.world.log('n{} stops: a sync failed', this.id);
+    this.cluster.world.log('n{} stops: {}', this.id, reason);
     this.#stop();
     this.disk.crash('power');
     this.cluster.streams.nodeDown(this.id, RESET_MS_MAX);
@@ -128,6 +186,65 @@ export class SimNode {
   leaveForGood(): void {
     if (this.#isUp) this.crash('process');
     this.#isGone = true;
+  }
+
+  /** The directory is lost, and this node with it. */
+  wipe(): void {
+    assert(!this.#isUp, () => `node ${this.id} is wiped while it runs`);
+    this.cluster.world.log('n{} has lost its directory', this.id);
+    this.#isGone = true;
+    this.disk = new SimDisk(this);
+    this.#held.clear();
+  }
+
+  /** From now on this node has a replica of the group, which begins empty unless there was one already. */
+  hold(group: GroupId): void {
+    if (this.#isGone || this.#held.has(group)) return;
+    this.#held.add(group);
+    if (this.gateway !== undefined && !this.replicas.has(group)) {
+      this.cluster.world.promisesGoOn();
+      this.enter(() => void this.#openReplica(group));
+    }
+  }
+
+  /** The replica is opened no more after the next start; until then it goes on as one that nobody told of its removal. */
+  letGo(group: GroupId): void {
+    this.#held.delete(group);
+  }
+
+  /**
+   * What this node's log says about the group's members; undefined if it knows nothing. While it is down: what its log said when it
+   * stopped, for a crash may leave more than is known to be durable, and what its disk says, for it may leave less.
+   */
+  membershipsOf(group: GroupId): KnownMemberships | undefined {
+    if (this.#isGone) return undefined;
+    const replica = this.replicas.get(group);
+    if (replica !== undefined) return membershipsIn(replica);
+    const found = this.disk.recoverDurable(group);
+    const stopped = this.#knownAtStop.get(group);
+    if (found === undefined) return stopped;
+    const { base, configurations, hardState } = found;
+    const changes = [{ index: base.last.index, membership: base.membership }, ...configurations];
+    return {
+      commit: Math.max(hardState.commit, base.last.index, stopped?.commit ?? 0),
+      changes: [...changes.filter(({ membership }) => membership.voters.length > 0), ...(stopped?.changes ?? [])],
+    };
+  }
+
+  /** Who leads a group that has no replica here, as far as this node heard. */
+  leaderElsewhere(group: GroupId): LeaderNews | undefined {
+    return this.#leaders.get(group);
+  }
+
+  /** What the wall clocks of these nodes show now, as far as this node can tell (R28). */
+  wallClocksOf(nodes: readonly NodeId[]): number[] {
+    const clocks: number[] = [];
+    for (const node of nodes) {
+      const heard = this.#wallClocks.get(node);
+      if (node === this.id) clocks.push(this.clock.wallMs);
+      else if (heard !== undefined) clocks.push(heard.wallMs + this.monotonicMs - heard.heardMs);
+    }
+    return clocks;
   }
 
   /** The faults that this node waits for or is in the middle of are over. */
@@ -163,8 +280,19 @@ export class SimNode {
     });
   }
 
-  receive({ group, message }: RaftPacket): void {
-    this.enter(() => this.replicas.get(group)?.receive(message));
+  receive(packet: Packet): void {
+    this.enter(() => {
+      if (!('message' in packet)) {
+        const known = this.#leaders.get(packet.group);
+        if (known !== undefined && known.term >= packet.term) return;
+        this.#leaders.set(packet.group, packet);
+        this.gateway?.leaderChanged();
+        return;
+      }
+      const { group, message, wallMs } = packet;
+      this.#wallClocks.set(message.from, { wallMs, heardMs: this.monotonicMs });
+      this.replicas.get(group)?.receive(message);
+    });
   }
 
   /** A frame of a node that talks to a shard's leader here, or of a leader that talks to this node. */
@@ -205,14 +333,14 @@ export class SimNode {
 
   checkpointNow(): void {
     this.enter(() => {
-      for (const replica of this.replicas.values()) replica.checkpoint();
+      for (const replica of this.replicas.values()) replica.hosted.makeRoom(replica.applied.index, false);
     });
   }
 
   /** Every input of the process passes here: none arrives while it is paused, all of them afterwards. */
   enter(input: () => void): void {
     if (!this.#isUp) return;
-    if (this.#pausedUntilMs > this.cluster.world.nowMs) this.#held.push(input);
+    if (this.#pausedUntilMs > this.cluster.world.nowMs) this.#waiting.push(input);
     else input();
   }
 
@@ -224,21 +352,76 @@ export class SimNode {
     };
   }
 
-  #join(recovered: ReadonlyMap<GroupId, RecoveredGroup>): void {
-    for (const group of this.cluster.groups) {
-      const replica = new SimReplica(this, group, recovered.get(group));
-      this.replicas.set(group, replica);
-      this.host.add(replica);
+  async #join(): Promise<void> {
+    const life = this.#life;
+    for (const group of this.#held) {
+      await this.#openReplica(group);
+      if (this.#life !== life) return;
     }
+    this.#keepers = this.#createKeepers(this.#store!);
     this.gateway = new SimGateway(this, this.cluster.nextIncarnation(this.id));
-    this.cluster.streams.nodeUp(this.id, this.cluster.membership.voters);
+    this.cluster.fencing.joined(this);
+    this.cluster.streams.nodeUp(
+      this.id,
+      this.cluster.nodes.map(({ id }) => id),
+    );
     this.#scheduleTick();
+  }
+
+  async #openReplica(group: GroupId): Promise<void> {
+    const store = this.#store!;
+    const { cluster } = this;
+    const life = this.#life;
+    const voterCount = store.recovered.get(group)?.base.membership.voters.length ?? 0;
+    const start = await recoverReplica(group, voterCount, { store, logger: this.logger });
+    if (this.#life !== life || this.replicas.has(group)) return;
+    if (start.from === 'a-leader') {
+      if (!this.disk.isDamaged) {
+        throw new Violation('storage', `node ${this.id} has lost what it had of group ${group}: ${start.reason}`);
+      }
+      cluster.statistics.lossesNoticed++;
+    }
+    const replica = new ReplicaFactory(this, store).create(group, start);
+    if ((start.from === 'a-leader' || store.recovered.get(group)?.damaged === true) && !replica.raft.damaged) {
+      throw new Violation('damage', `node ${this.id} does not know what it has lost of group ${group}`);
+    }
+    this.replicas.set(group, replica);
+    this.host.add(replica);
+    this.cluster.replicasChanged();
+  }
+
+  /** Resolves after so long, in this life. */
+  pauseFor(delayMs: number): Promise<void> {
+    const { world } = this.cluster;
+    world.promisesGoOn();
+    return new Promise(resolve => {
+      world.after(
+        delayMs,
+        this.entry(() => {
+          resolve();
+          world.promisesGoOn();
+        }),
+      );
+    });
+  }
+
+  #createKeepers(store: SimStore): (JournalCleaner | StragglerSweep)[] {
+    const { stragglerBatchBytes: batchBytes } = this.cluster.swarm.limits;
+    const options = { periodMs: CLEANING_MS, batchBytes, sliceMs: SLICE_MS, pieceCount: 4, deadMax: 8 };
+    const deps = {
+      store,
+      logger: this.logger,
+      group: (id: GroupId) => this.replicas.get(id)?.hosted,
+      pause: (delayMs: number) => this.pauseFor(delayMs),
+      monotonicMs: () => this.monotonicMs,
+    };
+    return [new JournalCleaner(options, deps), new StragglerSweep(options, deps)];
   }
 
   #createHost(): GroupHost {
     return new GroupHost({
       defer: turn => this.cluster.world.after(this.#random.next() * TURN_MS_MAX, this.entry(turn)),
-      flushJournal: () => this.disk.flush(),
+      flushJournal: () => this.#store?.flush(),
     });
   }
 
@@ -249,27 +432,46 @@ export class SimNode {
         this.#scheduleTick();
         this.host.tick();
         this.gateway?.tick();
+        for (const keeper of this.#keepers) keeper.tick();
+        if (++this.#ticks % IDLE_TICKS === 0) this.#journal?.idle();
       }),
     );
   }
 
   #resume(): void {
     this.#pausedUntilMs = 0;
-    const held = this.#held;
-    this.#held = [];
+    const waiting = this.#waiting;
+    this.#waiting = [];
     const life = this.#life;
-    for (const input of held) if (this.#life === life) input();
+    for (const input of waiting) if (this.#life === life) input();
   }
 
   #stop(): void {
     this.#isUp = false;
     this.#life++;
-    this.#held = [];
+    this.#waiting = [];
     this.#plannedCrash = undefined;
     this.host.stop();
-    for (const replica of this.replicas.values()) replica.stop();
+    for (const keeper of this.#keepers) keeper.stop();
+    for (const replica of this.replicas.values()) {
+      this.#knownAtStop.set(replica.group, membershipsIn(replica));
+      replica.stop();
+    }
     this.replicas.clear();
+    this.#keepers = [];
+    this.#store = undefined;
+    this.#journal = undefined;
+    this.cluster.replicasChanged();
     this.gateway = undefined;
     this.cluster.workload.nodeLost(this);
   }
+}
+
+function membershipsIn({ raft }: SimReplica): KnownMemberships {
+  const changes: { index: LogIndex; membership: Membership }[] = [];
+  for (let index = raft.commit; index <= raft.lastId.index; index++) {
+    const membership = raft.membershipAt(index);
+    if (changes.at(-1)?.membership !== membership && membership.voters.length > 0) changes.push({ index, membership });
+  }
+  return { commit: raft.commit, changes };
 }

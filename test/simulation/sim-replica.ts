@@ -1,111 +1,165 @@
 import { FrameKind } from '../../src/cluster/frames.ts';
-import { GroupDriver, type GroupListener } from '../../src/cluster/group/group-driver.ts';
+import type { GroupDriver, GroupListener } from '../../src/cluster/group/group-driver.ts';
+import { GroupFactory } from '../../src/cluster/group/group-factory.ts';
 import type { HostedGroup } from '../../src/cluster/group/group-host.ts';
-import type { GroupJournal } from '../../src/cluster/group/group-journal.ts';
-import { ProposalBuffer } from '../../src/cluster/group/proposal-buffer.ts';
+import { hostReplica, type ReplicaHostingOptions } from '../../src/cluster/group/host-replica.ts';
+import type { HostedReplica } from '../../src/cluster/group/hosted-replica.ts';
+import type { ProposalBuffer } from '../../src/cluster/group/proposal-buffer.ts';
+import type { ReplicaStart } from '../../src/cluster/group/replica-start.ts';
+import { writePayloadHead } from '../../src/cluster/shard/payload-head.ts';
 import { RemoteShardLink } from '../../src/cluster/shard/remote-shard.ts';
 import { ReplicatedShard } from '../../src/cluster/shard/replicated-shard.ts';
 import { decodeAttach } from '../../src/cluster/shard/shard-frames.ts';
 import type { ShardLeader } from '../../src/cluster/shard/shard-leader.ts';
+import { ShardTime } from '../../src/cluster/shard/shard-time.ts';
+import { decodeChunk, decodeRequest } from '../../src/cluster/snapshot/snapshot-codec.ts';
 import type { PeerLink } from '../../src/cluster/transport/transport.ts';
-import { assert } from '../../src/lib/assert.ts';
 import { ByteWriter } from '../../src/lib/bytes.ts';
-import type { GroupId, LogIndex, NodeId } from '../../src/lib/ids.ts';
+import { type GroupId, incarnation, type LogIndex, type NodeId } from '../../src/lib/ids.ts';
+import { writeFence } from '../../src/queue/commands.ts';
 import type { ShardEffects } from '../../src/queue/effects.ts';
-import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '../../src/queue/entry-codec.ts';
+import { PAYLOAD_HEADER_BYTES, writeLeaderBatch } from '../../src/queue/entry-codec.ts';
 import { ShardMachine } from '../../src/queue/shard-machine.ts';
-import type { CheckpointCut, Page } from '../../src/raft/checkpoint.ts';
-import type { LogBase, RecoveredGroup } from '../../src/raft/log-store.ts';
-import type { Entry, EntryId, RaftMessage, SnapshotMeta } from '../../src/raft/messages.ts';
-import { Raft } from '../../src/raft/raft.ts';
-import type { RecoveredState } from '../../src/raft/ready.ts';
+import type { CheckpointCut, CheckpointScope } from '../../src/raft/checkpoint.ts';
+import type { EntryId, Membership, RaftMessage } from '../../src/raft/messages.ts';
+import type { Raft } from '../../src/raft/raft.ts';
 import type { ApplyMeta } from '../../src/raft/state-machine.ts';
 import type { Checker } from './checkers/checker.ts';
+import { unneededName } from './checkers/reclaiming.ts';
 import type { Frame } from './packet.ts';
 import type { SimNode } from './sim-node.ts';
-import { takePages } from './sim-store.ts';
-import { type ReceivedSnapshot, SnapshotSink, SnapshotSource } from './sim-transfer.ts';
+import type { SimStore } from './sim-store.ts';
+import type { LimitSwarm } from './swarm.ts';
+import { Violation } from './violation.ts';
 
 const HEARTBEAT_TICKS = 2;
-const APPLY_BYTES_MAX = 64 * 1024;
 const SLICE_MS = 8;
-const SLICE_PAUSE_MS = 0.1;
-const ORIGIN: EntryId = { term: 0, index: 0 };
+/** Ticks between two looks of a leader at what its group is to be, between two of its reads, and two announcements. */
+const REVIEW_TICKS = 3;
+const READ_TICKS = 5;
+const NEWS_TICKS = 10;
+const CHECKPOINT_IDLE_MS = 5_000;
+const CATCH_UP_SEGMENTS = 4;
+const SNAPSHOT_CHUNKS_AHEAD = 2;
+const SNAPSHOT_REPEAT_MS = 1_500;
+const SNAPSHOT_IDLE_MS = 10_000;
+const NOTHING: EntryId = { term: 0, index: 0 };
 
-/** One life of one replica: the real driver, core and machine of a group between two starts of its node. */
-export class SimReplica implements GroupJournal, HostedGroup {
+/** Makes the replicas of one life of a node, out of what is on its disk. */
+export class ReplicaFactory {
+  readonly #node: SimNode;
+  readonly #store: SimStore;
+  readonly #groups: GroupFactory;
+
+  constructor(node: SimNode, store: SimStore) {
+    const { cluster } = node;
+    const { limits, electionTicks } = cluster.swarm;
+    this.#node = node;
+    this.#store = store;
+    this.#groups = new GroupFactory(
+      {
+        raft: {
+          electionTimeoutTicks: electionTicks,
+          heartbeatTicks: HEARTBEAT_TICKS,
+          inflightEntriesMax: limits.inflightEntriesMax,
+          inflightBytesMax: limits.inflightEntriesMax * limits.entryBytesMax,
+          appendBytesMax: limits.appendBytesMax,
+          cachedBytesMax: limits.cachedBytesMax,
+        },
+        entryBytesMax: limits.entryBytesMax,
+        proposalBytesMax: limits.proposalBytesMax,
+        inflightEntriesMax: limits.inflightEntriesMax,
+        sliceMs: SLICE_MS,
+      },
+      {
+        store,
+        random: cluster.world.random(`replicas:${node.id}/${node.life}`),
+        send: (message, group) => node.replicas.get(group)?.send(message),
+        wake: group => node.host.wake(group),
+        monotonicMs: () => node.monotonicMs,
+      },
+    );
+  }
+
+  create(group: GroupId, start: ReplicaStart): SimReplica {
+    return new SimReplica(this.#node, group, start, this.#store, this.#groups);
+  }
+}
+
+/** One life of one replica: the real driver, core, machine, checkpoints and snapshots of a group between two starts of its node. */
+export class SimReplica implements HostedGroup {
   readonly node: SimNode;
   readonly group: GroupId;
-  readonly raft: Raft;
-  /** Another object after a snapshot was installed. */
-  machine: ShardMachine;
+  readonly machine: ShardMachine;
   readonly proposals: ProposalBuffer;
+  readonly hosted: HostedReplica<ShardEffects>;
+  readonly #store: SimStore;
   readonly #driver: GroupDriver<ShardEffects>;
-  #shard: ReplicatedShard;
-  readonly #source = new SnapshotSource(this);
-  readonly #sink = new SnapshotSink(this);
+  readonly #shard: ReplicatedShard;
   readonly #checkers: readonly Checker[];
-  #generation: number;
-  /** Each attempt to install a snapshot is a generation of its own: two of them never mix. */
-  #nextGeneration: number;
-  /** Last entry that a durable checkpoint covers. */
-  #checkpointed: EntryId;
-  #cut: CheckpointCut | undefined;
-  /** From the beginning of the switch to a snapshot until it is durable nothing is stepped and nothing is taken. */
-  #isSwitching = false;
+  readonly #time: ShardTime;
+  /** Ticks in this life. */
+  ticks = 0;
+  #reads = 0;
+  #isCuttingAll = false;
+  #wasDamaged: boolean;
 
-  constructor(node: SimNode, group: GroupId, recovered: RecoveredGroup | undefined) {
+  constructor(node: SimNode, group: GroupId, start: ReplicaStart, store: SimStore, groups: GroupFactory) {
     const { cluster } = node;
-    const { limits } = cluster.swarm;
     this.node = node;
     this.group = group;
+    this.#store = store;
     this.#checkers = cluster.checkers;
-    this.#generation = recovered?.base.generation ?? 0;
-    this.#nextGeneration = this.#generation + 1;
-    const checkpoint = node.disk.checkpointOf(group, this.#generation);
-    this.#checkpointed = checkpoint?.at ?? ORIGIN;
-    this.machine =
-      checkpoint === undefined ? new ShardMachine() : ShardMachine.restore(checkpoint.pages, checkpoint.at);
-    this.raft = new Raft(
-      {
-        id: node.id,
-        electionTimeoutTicks: cluster.swarm.electionTicks,
-        heartbeatTicks: HEARTBEAT_TICKS,
-        inflightEntriesMax: limits.inflightEntriesMax,
-        inflightBytesMax: limits.inflightEntriesMax * limits.entryBytesMax,
-        appendBytesMax: limits.appendBytesMax,
-        cachedBytesMax: limits.cachedBytesMax,
-      },
-      this.#stateFrom(recovered),
-      cluster.world.random(`election:${node.id}/${group}/${node.life}`),
-    );
-    this.proposals = new ProposalBuffer(
-      {
-        entryBytesMax: limits.entryBytesMax,
-        waitingBytesMax: limits.proposalBytesMax,
-        headBytes: PAYLOAD_HEADER_BYTES,
-      },
-      { allocate: bytes => new Uint8Array(bytes), writeHead },
-    );
+    const loaded = start.from === 'checkpoint' ? start.loaded : undefined;
+    this.machine = loaded === undefined ? new ShardMachine() : ShardMachine.restore(loaded.pages, loaded.at);
+    if (loaded !== undefined) store.checkpointed(group, loaded.at.index);
+    if (start.from === 'a-leader') store.resetLive(group);
+    else this.#countLiveBodies({ isSnapshot: false });
+    this.#time = new ShardTime(this.machine.timeMs, node.monotonicMs);
+    this.proposals = groups.proposals(PAYLOAD_HEADER_BYTES, writePayloadHead);
     this.#shard = this.#createShard();
-    this.#driver = new GroupDriver(
-      { group, inflightEntriesMax: limits.inflightEntriesMax, applyBytesMax: APPLY_BYTES_MAX, sliceMs: SLICE_MS },
+    const machine = this.#watched();
+    this.#driver = groups.driver<ShardEffects>(
       {
-        raft: this.raft,
-        machine: this.#watched(),
-        journal: this,
-        proposals: this.proposals,
+        group,
+        id: node.id,
+        machine,
+        restored: loaded?.at ?? NOTHING,
+        isLost: start.from === 'a-leader',
         listener: this.#listener(),
-        send: message => this.#send(message),
-        wake: () => this.wake(),
-        monotonicMs: () => node.monotonicMs,
-        entryTimeMs: () => node.monotonicMs,
+        proposals: this.proposals,
+        entryTimeMs: () => this.#entryTimeMs(),
       },
-      this.#checkpointed,
+      cluster.placement.membershipAtStart(node.id),
     );
     this.#shard.driver = this.#driver;
-    this.#account();
-    if (recovered === undefined) this.#begin();
+    this.#wasDamaged = this.raft.damaged;
+    this.hosted = hostReplica(
+      this.#driver,
+      machine,
+      {
+        liveReferences: (first, last) => this.machine.liveReferences(first, last),
+        prepare: replacing => {
+          const other = ShardMachine.restore(replacing.pages, replacing.at);
+          return () => this.#replaceBy(other, replacing.at);
+        },
+      },
+      hostingOptions(cluster.swarm.limits),
+      {
+        store,
+        random: cluster.world.random(`snapshots:${node.id}/${node.life}`),
+        logger: node.logger,
+        monotonicMs: () => node.monotonicMs,
+        wake: () => this.wake(),
+        sendSnapshot: (to, kind, _group, payload) =>
+          cluster.streams.link(node.id, to)?.send('log', kind, group, payload),
+        nextTurn: () => node.pauseFor(0),
+      },
+    );
+  }
+
+  get raft(): Raft {
+    return this.#driver.raft;
   }
 
   get applied(): EntryId {
@@ -116,51 +170,53 @@ export class SimReplica implements GroupJournal, HostedGroup {
     return this.#driver.isServing;
   }
 
+  /** A machine has one cut of its whole state at a time. */
   get isCuttingSnapshot(): boolean {
-    return this.#source.isCutting;
-  }
-
-  receive(message: RaftMessage): void {
-    if (this.#isSwitching) return;
-    for (const checker of this.#checkers) checker.onDeliver(this, message);
-    this.#driver.step(message);
-  }
-
-  /** A node speaks to this replica as the shard's leader. */
-  receiveFrame(from: NodeId, { kind, payload }: Frame): void {
-    const link = this.node.cluster.streams.link(this.node.id, from);
-    if (link === undefined) return;
-    if (kind === FrameKind.attach) {
-      this.leader.attach(decodeAttach(from, payload), this.#remoteLink(link));
-    } else if (kind === FrameKind.snapshotRequest) {
-      this.#source.serve(link, payload);
-    } else if (kind === FrameKind.snapshotChunk) {
-      this.#sink.receive(from, payload);
-    } else if (!this.leader.batch(from, payload)) {
-      link.send('clients', FrameKind.notLeader, this.group, new Uint8Array(0));
-    }
+    return this.#isCuttingAll;
   }
 
   /** Counts installed snapshots. */
   get generation(): number {
-    return this.#generation;
+    return this.#store.generationOf(this.group);
   }
 
   get leader(): ShardLeader {
     return this.#shard.leader;
   }
 
+  receive(message: RaftMessage): void {
+    for (const checker of this.#checkers) checker.onDeliver(this, message);
+    this.hosted.step(message);
+  }
+
+  /** A node speaks to this replica as the shard's leader, or a leader fills it. */
+  receiveFrame(from: NodeId, { kind, payload }: Frame): void {
+    const link = this.node.cluster.streams.link(this.node.id, from);
+    if (link === undefined) return;
+    if (kind === FrameKind.attach) {
+      this.leader.attach(decodeAttach(from, payload), this.#remoteLink(link));
+    } else if (kind === FrameKind.snapshotRequest) {
+      this.node.cluster.world.promisesGoOn();
+      this.hosted.snapshotRequested(from, decodeRequest(payload));
+    } else if (kind === FrameKind.snapshotChunk) {
+      this.node.cluster.world.promisesGoOn();
+      this.hosted.snapshotReceived(from, decodeChunk(payload));
+    } else if (!this.leader.batch(from, payload)) {
+      link.send('clients', FrameKind.notLeader, this.group, new Uint8Array(0));
+    }
+  }
+
   step(message: RaftMessage): void {
-    this.#driver.step(message);
+    this.hosted.step(message);
   }
 
   peerGone(peer: NodeId): void {
-    this.raft.peerGone(peer);
+    this.hosted.peerGone(peer);
     this.wake();
   }
 
   peerConnected(peer: NodeId): void {
-    this.raft.peerConnected(peer);
+    this.hosted.peerConnected(peer);
     this.wake();
   }
 
@@ -174,22 +230,51 @@ export class SimReplica implements GroupJournal, HostedGroup {
   }
 
   tick(): void {
-    if (this.#isSwitching) return;
-    this.#driver.tick();
+    this.ticks++;
+    this.hosted.tick();
+    for (const checker of this.#checkers) checker.onTick(this);
     this.leader.review();
+    if (this.raft.role === 'leader') this.#lead();
+    if (this.#wasDamaged && !this.raft.damaged) this.node.cluster.statistics.lossesHealed++;
+    this.#wasDamaged = this.raft.damaged;
+  }
+
+  /** The leader's own work beside what the core and the shard do. */
+  #lead(): void {
+    const { cluster } = this.node;
+    if (this.ticks % REVIEW_TICKS === 0) cluster.placement.review(this);
+    if (this.isServing) cluster.fencing.review(this);
+    if (this.ticks % READ_TICKS === 0 && this.#driver.readIndex(++this.#reads)) {
+      for (const checker of this.#checkers) checker.onReadBegun(this, this.#reads);
+    }
+    if (this.ticks % NEWS_TICKS !== 0 || !this.isServing) return;
+    const news = { group: this.group, leader: this.node.id, term: this.raft.term };
+    for (const { id } of cluster.nodes) if (id !== this.node.id) cluster.network.send(this.node.id, id, news);
+  }
+
+  /** Whether the core began the change. */
+  proposeMembership(target: Membership): boolean {
+    const { proposed } = this.raft.proposeMembership(target);
+    if (proposed) this.wake();
+    return proposed;
+  }
+
+  /** Again, or late: as a leader does that has not heard that somebody did it before. */
+  proposeFence(node: NodeId, through: number): void {
+    const commands = new ByteWriter(32);
+    writeFence(commands, node, incarnation(through));
+    const batch = new ByteWriter(commands.length + 64);
+    writeLeaderBatch(batch, 1, commands.view());
+    if (this.isServing && this.proposals.add(batch.view())) this.wake();
   }
 
   process(): void {
-    if (this.#isSwitching) return;
-    this.#driver.process();
-    const { checkpointEntries } = this.node.cluster.swarm.limits;
-    if (this.applied.index - this.#checkpointed.index >= checkpointEntries) this.checkpoint();
+    this.hosted.process();
   }
 
   stop(): void {
-    this.#driver.stop();
     this.leader.stop();
-    this.#source.stop();
+    void this.hosted.stop();
   }
 
   transferTo(node: NodeId): void {
@@ -197,215 +282,114 @@ export class SimReplica implements GroupJournal, HostedGroup {
     this.wake();
   }
 
-  /** Cuts the machine, makes the pages durable, then lets the log begin behind the trailing window (R14). */
-  checkpoint(): void {
-    const at = this.applied;
-    if (this.#cut !== undefined || this.#isSwitching) return;
-    if (at.index === this.#checkpointed.index || at.index > this.raft.durable) return;
-    const { node } = this;
-    for (const checker of this.#checkers) checker.onCut(this);
-    const cut = this.machine.cut('changes', at);
-    this.#cut = cut;
-    const pause = (next: () => void): void => node.cluster.world.after(SLICE_PAUSE_MS, node.entry(next));
-    takePages(cut, node.cluster.swarm.limits.pageBytesMax, pause, pages => {
-      const batch = { group: this.group, generation: this.#generation, at, pages };
-      node.disk.writePages(batch, () => this.#checkpointWritten(cut));
-    });
-  }
-
-  #checkpointWritten(cut: CheckpointCut): void {
-    if (this.#cut !== cut) return;
-    cut.completed();
-    this.#cut = undefined;
-    this.#checkpointed = cut.at;
-    const { disk, cluster } = this.node;
-    const stored = disk.checkpointOf(this.group, this.#generation)!;
-    for (const checker of this.#checkers) checker.onCheckpoint(this, stored);
-    disk.journal.space.checkpointed(this.group, cut.at.index);
-    cluster.statistics.checkpoints++;
-    this.#compact(cut.at.index - cluster.swarm.limits.trailingEntries);
-  }
-
-  snapshotFailed(): void {
-    this.raft.snapshotFailed();
-    this.wake();
-  }
-
-  /**
-   * Everything of the snapshot is made durable beside what is there; then one record in the journal switches to the new
-   * generation; then machine and core go on from the snapshot (R17).
-   */
-  installSnapshot(snapshot: SnapshotMeta, { pages, bodies }: ReceivedSnapshot): void {
-    const generation = this.#nextGeneration++;
-    const { group, node } = this;
-    node.disk.writeSnapshot({ group, generation, at: snapshot.last, pages }, bodies, () => {
-      if (this.raft.installing?.snapshot !== snapshot) {
-        node.disk.journal.abandonBodies(group, generation);
-        return;
-      }
-      this.#isSwitching = true;
-      this.#cut = undefined;
-      const base: LogBase = { last: snapshot.last, membership: snapshot.membership, generation };
-      this.append({ group, hardState: undefined, entries: [], base }, () => this.#switch(snapshot, pages, generation));
-    });
-  }
-
-  #switch(snapshot: SnapshotMeta, pages: readonly Page[], generation: number): void {
-    const { statistics, world } = this.node.cluster;
-    world.log('n{} g{} switches to the snapshot of {}', this.node.id, this.group, snapshot.last.index);
-    statistics.snapshotsInstalled++;
-    this.leader.stop();
-    this.#source.stop();
-    this.machine = ShardMachine.restore(pages, snapshot.last);
-    this.#generation = generation;
-    this.#checkpointed = snapshot.last;
-    this.#shard = this.#createShard();
-    this.#shard.driver = this.#driver;
-    this.node.disk.journal.space.resetLive(this.group);
-    this.#account();
-    this.#isSwitching = false;
-    this.#driver.installed(snapshot);
-    for (const checker of this.#checkers) checker.onInstall(this);
-  }
-
-  /** An entry with messages that are alive, from memory or from the journal. */
-  entryAt(index: LogIndex): Entry {
-    const inMemory =
-      index > this.raft.base.index ? this.raft.entriesFrom(index, index, Number.POSITIVE_INFINITY)?.[0] : undefined;
-    const entry = inMemory ?? this.node.disk.readEntry(this.group, index);
-    assert(entry !== undefined, () => `group ${this.group}: entry ${index} has a message alive and is nowhere`);
-    return entry;
-  }
-
-  append: GroupJournal['append'] = (write, durable) => {
-    for (const checker of this.#checkers) checker.onWrite(this, write);
-    const { world } = this.node.cluster;
-    const { hardState, entries, base } = write;
-    world.log(
-      'n{} g{} writes term {} vote {}, entries {} to {}, base {}',
-      this.node.id,
-      this.group,
-      hardState?.term,
-      hardState?.vote,
-      entries[0]?.index,
-      entries.at(-1)?.index,
-      base?.last.index,
-    );
-    const lastIndex = this.node.disk.journal.group(this.group)?.lastIndex ?? 0;
-    if (entries.length > 0 && entries[0]!.index <= lastIndex) this.node.cluster.statistics.truncations++;
-    this.node.disk.append(write, () => {
-      for (const checker of this.#checkers) checker.onDurable(this, write);
-      durable();
-    });
-    this.wake();
-  };
-
-  readEntries: GroupJournal['readEntries'] = (group, from, to, bytesMax, done) =>
-    this.node.disk.readEntries(group, from, to, bytesMax, done);
-
-  addLive: GroupJournal['addLive'] = (group, index, bytes) => {
-    this.node.disk.journal.space.addLive(group, index, bytes);
-  };
-
-  releaseLive: GroupJournal['releaseLive'] = (group, index, bytes, at) => {
-    this.node.disk.journal.space.releaseLive(group, index, bytes, at);
-  };
-
-  accounted: GroupJournal['accounted'] = group => this.node.disk.journal.space.accounted(group);
-
-  checkpointed: GroupJournal['checkpointed'] = (group, index) =>
-    this.node.disk.journal.space.checkpointed(group, index);
-
-  allocate: GroupJournal['allocate'] = bytes => new Uint8Array(bytes);
-
   wake(): void {
     this.node.host.wake(this.group);
   }
 
+  send(message: RaftMessage): void {
+    const { id, cluster } = this.node;
+    for (const checker of this.#checkers) checker.onSend(this, message);
+    cluster.world.log('n{} g{} sends {} to n{} in term {}', id, this.group, message.type, message.to, message.term);
+    cluster.network.send(id, message.to, { group: this.group, message, wallMs: this.node.clock.wallMs });
+    if (message.type === 'vote-response' || message.type === 'append-response') this.node.reachedMoment('release');
+  }
+
   #remoteLink(link: PeerLink): RemoteShardLink {
-    const { entryBytesMax } = this.node.cluster.swarm.limits;
+    const { entryBytesMax, proposalBytesMax } = this.node.cluster.swarm.limits;
     const wantsFlush = (one: RemoteShardLink): void => this.node.host.wakeLink({ process: () => one.flush() });
-    return new RemoteShardLink({ group: this.group, frameBytesMax: 4 * entryBytesMax }, { link, wantsFlush });
+    const bounds = { frameBytesMax: 4 * entryBytesMax, queuedBytesMax: proposalBytesMax };
+    return new RemoteShardLink({ group: this.group, ...bounds }, { link, wantsFlush });
   }
 
   #createShard(): ReplicatedShard {
-    const { cluster, disk } = this.node;
+    const { cluster } = this.node;
+    const { group } = this;
+    const store = this.#store;
     return new ReplicatedShard(
-      { group: this.group, bodyCacheBytesMax: cluster.swarm.limits.cachedBytesMax },
+      { group, bodyCacheBytesMax: cluster.swarm.limits.cachedBytesMax },
       {
         machine: this.machine,
-        journal: this,
+        journal: store.journal,
         proposals: this.proposals,
+        time: this.#time,
+        monotonicMs: () => this.node.monotonicMs,
         bodies: {
-          inMemory: entry => this.#payloadInMemory(entry),
-          fromJournal: (entry, done) => disk.readBody(this.group, entry, done),
-          fromStragglers: (_part, done) => done(undefined),
+          inMemory: entry => this.raft.payloadAt(entry),
+          fromJournal: (entry, done) => store.readPayload(group, entry, done),
+          fromStragglers: (part, done) => store.readStraggler(group, part, done),
+          lost: ({ entry, position }) => store.lost(group, `the body of message ${entry}/${position} is nowhere`),
         },
         wake: () => this.wake(),
-        fenced: () => cluster.fences(),
-        removeName: () => Promise.reject(new Error('queues are not deleted here')),
+        fenced: () => cluster.fencing.knownTo(this.node),
+        removeName: queue => cluster.workload.removeName(this.node, queue),
         leaderChanged: () => this.node.gateway?.leaderChanged(),
         snapshots: {
-          snapshotsWanted: peers => this.#source.wanted(peers),
-          install: install => this.#sink.begin(install),
+          snapshotsWanted: peers => this.hosted.snapshotsWanted(peers),
+          install: install => this.hosted.install(install),
         },
       },
     );
   }
 
-  #payloadInMemory(entry: LogIndex): Uint8Array | undefined {
-    if (entry <= this.raft.base.index) return undefined;
-    return this.raft.entriesFrom(entry, entry, Number.POSITIVE_INFINITY)?.[0]?.payload;
+  /** Shard time for the next entry (R28). */
+  #entryTimeMs(): number {
+    const { monotonicMs } = this.node;
+    const { voters } = this.raft.membership;
+    return this.#time.now(monotonicMs, this.node.wallClocksOf(voters), voters.length);
   }
 
-  /** The journal learns which messages the checkpoint holds; without it none of their segments may go. */
-  #account(): void {
-    const { space } = this.node.disk.journal;
-    for (const { entries, accounted } of this.machine.liveReferences(0, this.#checkpointed.index)) {
+  /** A snapshot takes the place of the state (R17). */
+  #replaceBy(other: ShardMachine, at: EntryId): void {
+    const { statistics, world } = this.node.cluster;
+    world.log('n{} g{} switches to the snapshot of {}', this.node.id, this.group, at.index);
+    statistics.snapshotsInstalled++;
+    this.machine.become(other);
+    this.#time.follow(this.machine.timeMs, this.node.monotonicMs);
+    this.#store.checkpointed(this.group, at.index);
+    this.#store.resetLive(this.group);
+    this.#countLiveBodies({ isSnapshot: true });
+    for (const checker of this.#checkers) checker.onInstall(this);
+  }
+
+  /** The journal learns which messages live; each of them must be somewhere. */
+  #countLiveBodies({ isSnapshot }: { readonly isSnapshot: boolean }): void {
+    const store = this.#store;
+    for (const { entries, positions, accounted } of this.machine.liveReferences(0, this.machine.applied)) {
       for (const [i, entry] of entries.entries()) {
-        const isThere = space.addLive(this.group, entry, accounted[i]!);
-        assert(isThere, () => `group ${this.group}: entry ${entry} has a message alive and is not in the journal`);
+        store.addLive(this.group, entry, accounted[i]!);
+        this.#checkBody(entry, positions[i]!, isSnapshot);
       }
     }
-    space.checkpointed(this.group, this.#checkpointed.index);
-    space.accounted(this.group);
+    store.accounted(this.group);
   }
 
-  #stateFrom(recovered: RecoveredGroup | undefined): RecoveredState {
-    const applied = this.#checkpointed.index;
-    if (recovered === undefined) {
-      const { membership } = this.node.cluster;
-      const hardState = { term: 0, vote: undefined, commit: 0 };
-      return { hardState, base: ORIGIN, membership, log: [], configurations: [], applied, damaged: false };
+  /**
+   * A machine that is restored misses no body (R13), except of a message that was let go while its snapshot was on its way: whoever
+   * asks for that must have applied first what let it go.
+   */
+  #checkBody(entry: LogIndex, position: number, isSnapshot: boolean): void {
+    const { disk, id } = this.node;
+    if (disk.isDamaged || this.#store.hasBody(this.group, entry, position)) return;
+    const name = unneededName(this.group, entry, position);
+    if (isSnapshot && !this.#isAliveElsewhere(entry, position)) disk.unneeded.add(name);
+    if (disk.unneeded.has(name)) return;
+    throw new Violation('storage', `node ${id} restores message ${name}, which is nowhere`);
+  }
+
+  #isAliveElsewhere(entry: LogIndex, position: number): boolean {
+    const replicas = this.node.cluster.replicasOf(this.group).filter(one => one !== this);
+    const latest = replicas.sort((a, b) => b.machine.applied - a.machine.applied)[0];
+    for (const { entries, positions } of latest?.machine.liveReferences(entry, entry) ?? []) {
+      if (entries.some((one, i) => one === entry && positions[i] === position)) return true;
     }
-    const { hardState, base, log, configurations, damaged } = recovered;
-    return { hardState, base: base.last, membership: base.membership, log, configurations, applied, damaged };
-  }
-
-  /** A new replica's journal says who takes part, before anything else. */
-  #begin(): void {
-    const base: LogBase = { last: ORIGIN, membership: this.node.cluster.membership, generation: 0 };
-    this.append({ group: this.group, hardState: undefined, entries: [], base }, () => {});
-  }
-
-  #compact(through: LogIndex): void {
-    const index = Math.min(through, this.raft.durable);
-    if (index <= this.raft.base.index) return;
-    const term = this.raft.termAt(index);
-    assert(term !== undefined, () => `no term for ${index}`);
-    const last = { term, index };
-    const base: LogBase = { last, membership: this.raft.membershipAt(index), generation: this.#generation };
-    this.append({ group: this.group, hardState: undefined, entries: [], base }, () => {
-      this.raft.compactTo(last);
-      this.node.cluster.statistics.compactions++;
-    });
+    return false;
   }
 
   /** The machine as the driver sees it, with the checkers beside it. */
-  #watched(): GroupDriver<ShardEffects>['machine'] {
-    const current = (): ShardMachine => this.machine;
+  #watched(): GroupDriver<ShardEffects>['machine'] & { readonly applied: LogIndex } {
+    const { machine } = this;
     const apply = (meta: ApplyMeta, payload: Uint8Array): ShardEffects => {
-      const effects = current().apply(meta, payload);
+      const effects = machine.apply(meta, payload);
       this.node.cluster.statistics.entriesApplied++;
       for (const checker of this.#checkers) checker.onApply(this, meta, payload, effects);
       return effects;
@@ -413,9 +397,26 @@ export class SimReplica implements GroupJournal, HostedGroup {
     return {
       apply,
       get applied() {
-        return current().applied;
+        return machine.applied;
       },
-      cut: (scope, at) => current().cut(scope, at),
+      cut: (scope, at) => this.#cut(scope, at),
+    };
+  }
+
+  #cut(scope: CheckpointScope, at: EntryId): CheckpointCut {
+    if (scope === 'changes') for (const checker of this.#checkers) checker.onCut(this);
+    const cut = this.machine.cut(scope, at);
+    if (scope === 'changes') return cut;
+    this.#isCuttingAll = true;
+    const close = (how: () => void): void => {
+      this.#isCuttingAll = false;
+      how();
+    };
+    return {
+      at,
+      nextPages: bytesMax => cut.nextPages(bytesMax),
+      completed: () => close(() => cut.completed()),
+      abandoned: () => close(() => cut.abandoned()),
     };
   }
 
@@ -447,23 +448,35 @@ export class SimReplica implements GroupJournal, HostedGroup {
         world.log('n{} g{} serves in term {}', this.node.id, this.group, term);
         this.#shard.serving();
       },
-      roundConfirmed: () => {},
+      roundConfirmed: read => {
+        for (const checker of this.#checkers) checker.onReadConfirmed(this, read);
+      },
       snapshotsWanted: peers => this.#shard.snapshotsWanted(peers),
       install: install => this.#shard.install(install),
     };
   }
-
-  #send(message: RaftMessage): void {
-    const { id, cluster } = this.node;
-    for (const checker of this.#checkers) checker.onSend(this, message);
-    cluster.world.log('n{} g{} sends {} to n{} in term {}', id, this.group, message.type, message.to, message.term);
-    cluster.network.send(id, message.to, { group: this.group, message });
-    if (message.type === 'vote-response' || message.type === 'append-response') this.node.reachedMoment('release');
-  }
 }
 
-function writeHead(payload: Uint8Array, timeMs: number): void {
-  const out = new ByteWriter(PAYLOAD_HEADER_BYTES);
-  writePayloadHeader(out, timeMs);
-  payload.set(out.view());
+function hostingOptions(limits: LimitSwarm): ReplicaHostingOptions {
+  const { segmentBytes, pageBytesMax: pageBytes } = limits;
+  return {
+    checkpoints: {
+      entries: limits.checkpointEntries,
+      bytes: limits.checkpointEntries * limits.entryBytesMax,
+      idleMs: CHECKPOINT_IDLE_MS,
+      trailingEntries: limits.trailingEntries,
+      trailingBytesMax: segmentBytes,
+      catchUpBytesMax: CATCH_UP_SEGMENTS * segmentBytes,
+      offeredBytesMax: 2 * CATCH_UP_SEGMENTS * segmentBytes,
+      pageBytes,
+    },
+    snapshots: {
+      chunkBytes: limits.snapshotChunkBytes,
+      chunksAhead: SNAPSHOT_CHUNKS_AHEAD,
+      pageBytes,
+      pinnedBytesMax: 2 * CATCH_UP_SEGMENTS * segmentBytes,
+      repeatMs: SNAPSHOT_REPEAT_MS,
+      idleMs: SNAPSHOT_IDLE_MS,
+    },
+  };
 }

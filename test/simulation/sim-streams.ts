@@ -2,6 +2,7 @@ import type { PeerLink } from '../../src/cluster/transport/transport.ts';
 import { groupId, incarnation, type NodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
 import type { Frame } from './packet.ts';
+import type { Statistics } from './statistics.ts';
 import type { World } from './world.ts';
 
 /** A stream on which nothing arrives for so long is given up. */
@@ -12,6 +13,8 @@ const REDIAL_MS = { min: 20, max: 200 };
 export interface StreamPort {
   isUp(node: NodeId): boolean;
   isCut(from: NodeId, to: NodeId): boolean;
+  /** Nothing arrives before this time. */
+  cloggedUntilMs(from: NodeId, to: NodeId): number;
   /** How long the next packet takes. */
   delayMs(from: NodeId, to: NodeId): number;
   deliver(from: NodeId, to: NodeId, frame: Frame): void;
@@ -36,14 +39,16 @@ interface Connection {
 export class SimStreams {
   readonly #world: World;
   readonly #port: StreamPort;
+  readonly #statistics: Statistics;
   readonly #random: Random;
   readonly #connections = new Map<number, Connection>();
   /** Probability per packet that the connection ends with it. */
   #breakRate: number;
 
-  constructor(world: World, breakRate: number | undefined, port: StreamPort) {
+  constructor(world: World, breakRate: number | undefined, statistics: Statistics, port: StreamPort) {
     this.#world = world;
     this.#port = port;
+    this.#statistics = statistics;
     this.#random = world.random('streams');
     this.#breakRate = breakRate ?? 0;
   }
@@ -75,6 +80,7 @@ export class SimStreams {
 
   #send(connection: Connection, from: NodeId, to: NodeId, frame: Frame): void {
     if (this.#breakRate > 0 && this.#random.next() < this.#breakRate) {
+      this.#statistics.linksBroken++;
       this.#break(connection);
       return;
     }
@@ -123,6 +129,11 @@ export class SimStreams {
     if (this.#port.isCut(from, to) || !this.#port.isUp(to)) {
       if (nowMs - queue[0]!.arrivalMs >= STALL_MS) this.#break(connection);
       else this.#schedule(connection, from, to, RETRY_MS);
+      return;
+    }
+    const cloggedMs = this.#port.cloggedUntilMs(from, to) - nowMs;
+    if (cloggedMs > 0) {
+      this.#schedule(connection, from, to, cloggedMs);
       return;
     }
     while (queue.length > 0 && queue[0]!.arrivalMs <= nowMs) {

@@ -32,18 +32,26 @@ const LIVENESS_STEP_MS = 200;
  * One run: the plan is carried out under its faults while the checkers watch (safety), then a majority is healed and must finish
  * everything that is pending (liveness). A function of its arguments.
  */
-export function simulate(run: Run, options: { readonly keepTrace: boolean } = { keepTrace: false }): Report {
+export async function simulate(
+  run: Run,
+  options: { readonly keepTrace: boolean } = { keepTrace: false },
+): Promise<Report> {
   const world = new World(run.seed, options);
-  let statistics = new Statistics();
+  let cluster: Cluster | undefined;
   let violation: Violation | undefined;
+  const failed = (error: unknown): void => world.failed(error);
+  process.on('unhandledRejection', failed);
   try {
-    const cluster = new Cluster(world, run.swarm);
-    statistics = cluster.statistics;
-    carryOut(cluster, run);
-    finish(cluster);
+    cluster = new Cluster(world, run.swarm);
+    await carryOut(cluster, run);
+    await finish(cluster);
   } catch (error) {
     violation = toViolation(error);
+  } finally {
+    process.off('unhandledRejection', failed);
   }
+  const statistics = cluster?.statistics ?? new Statistics();
+  statistics.leaderChanges = Math.max(0, statistics.elections - (cluster?.groups.length ?? 0));
   return {
     violation,
     traceHash: world.trace.hash(),
@@ -54,21 +62,21 @@ export function simulate(run: Run, options: { readonly keepTrace: boolean } = { 
   };
 }
 
-function carryOut(cluster: Cluster, { swarm, plan }: Run): void {
-  cluster.advance(WARM_UP_MS);
+async function carryOut(cluster: Cluster, { swarm, plan }: Run): Promise<void> {
+  await cluster.advance(WARM_UP_MS);
   for (const action of plan) {
     if (swarm.muted.includes(action.do)) continue;
-    kindOf(action).perform(cluster, action);
+    await kindOf(action).perform(cluster, action);
   }
 }
 
-function finish(cluster: Cluster): void {
+async function finish(cluster: Cluster): Promise<void> {
   cluster.calmDown();
   const { world } = cluster;
   const deadlineMs = world.nowMs + LIVENESS_BUDGET_MS;
   for (let pending = cluster.pending(); pending !== undefined; pending = cluster.pending()) {
     if (world.nowMs > deadlineMs) throw new Violation('liveness', pending);
-    cluster.advance(LIVENESS_STEP_MS);
+    await cluster.advance(LIVENESS_STEP_MS);
   }
   for (const checker of cluster.checkers) checker.atEnd();
 }

@@ -15,6 +15,27 @@ export interface NetworkSwarm {
   readonly slow?: number | undefined;
   /** Frames with which the connection of two nodes ends. */
   readonly breaks?: number | undefined;
+  /** The slowest direction of a pair takes so many times as long as the fastest. */
+  readonly asymmetry?: number | undefined;
+  /** Packets on their way in one direction of a pair; one more is lost. */
+  readonly capacity?: number | undefined;
+  readonly weather?: WeatherSwarm | undefined;
+}
+
+/** Partitions that come and go by themselves. */
+export interface WeatherSwarm {
+  readonly separates: 'some' | 'one' | 'leader';
+  /** Share of the partitions in which only what leaves one side is lost. */
+  readonly oneWay: number;
+  readonly cutMs: Range;
+  readonly healedMs: Range;
+}
+
+export interface ClockSwarm {
+  /** Wall clocks are off by up to so much, in either direction. */
+  readonly offsetMs?: number | undefined;
+  /** Now and then somebody sets a wall clock forward or back by up to so much. */
+  readonly jumps?: { readonly everyMs: number; readonly byMs: number } | undefined;
 }
 
 export interface DiskSwarm {
@@ -22,11 +43,17 @@ export interface DiskSwarm {
   /** Syncs that take 100 times as long. */
   readonly slowSync?: number | undefined;
   readonly readMs: Range;
+  /** One node's disk takes away what was synced, as often as the plan says so. */
+  readonly damage?: boolean | undefined;
 }
 
 /** Sizes so small that every bound is met within seconds. */
 export interface LimitSwarm {
   readonly segmentBytes: number;
+  /** The journal may take so many segments beyond twice the bytes that are alive. */
+  readonly reserveSegments: number;
+  readonly snapshotChunkBytes: number;
+  readonly stragglerBatchBytes: number;
   readonly checkpointEntries: number;
   readonly trailingEntries: number;
   readonly entryBytesMax: number;
@@ -53,8 +80,18 @@ export interface WorkloadSwarm {
   readonly answerMs: Range;
   readonly returns?: number | undefined;
   readonly discards?: number | undefined;
-  /** Deliveries that are never answered until the consumer goes. */
+  /** Deliveries that are not answered until the consumer goes. */
   readonly forgets?: number | undefined;
+  /** Answers that speak for all earlier deliveries, too. */
+  readonly multiples?: number | undefined;
+  /** Share of the queues that go with their last consumer. */
+  readonly autoDeletes?: number | undefined;
+  /** Every node has a queue in its memory, too. */
+  readonly volatile?: boolean | undefined;
+  /** Between two gets of one client; absent: nobody gets. */
+  readonly getMs?: Range | undefined;
+  /** Between two counts; absent: nobody counts. */
+  readonly countMs?: Range | undefined;
 }
 
 /** One draw decides which faults exist in a run and how often; what is not drawn does not happen ("swarm testing"). */
@@ -69,6 +106,11 @@ export interface Swarm {
   readonly workload: WorkloadSwarm;
   /** Clocks of nodes run faster or slower by up to this share. */
   readonly clockSkew?: number | undefined;
+  readonly clocks: ClockSwarm;
+  /** Nodes that hold no replica when the cluster is formed. */
+  readonly spares?: number | undefined;
+  /** How long it takes until a node hears who is fenced. */
+  readonly fenceDelayMs?: Range | undefined;
   /** A new leader's node crashes after so long: many short terms, with entries that only one node has (Raft figure 8). */
   readonly leaderLifeMs?: Range | undefined;
   /** Actions of these kinds do nothing in this run. */
@@ -79,27 +121,49 @@ export interface Swarm {
   readonly compareStatesEvery: number;
 }
 
-/** A fault that shrinks towards absent: the report of a failure then says which faults were needed. */
+/** A fault that is absent in one run of three. */
 const rate = (values: readonly number[]): fc.Arbitrary<number | undefined> =>
-  fc.option(fc.constantFrom(...values), { nil: undefined, freq: 2 });
+  fc.option(fc.constantFrom(...values), { nil: undefined, freq: 3 });
+
+const weatherArb: fc.Arbitrary<WeatherSwarm> = fc.record({
+  separates: fc.constantFrom('some', 'one', 'leader'),
+  oneWay: fc.constantFrom(0, 0.5, 1),
+  cutMs: fc.constantFrom({ min: 100, max: 400 }, { min: 500, max: 4_000 }),
+  healedMs: fc.constantFrom({ min: 100, max: 1_000 }, { min: 1_000, max: 6_000 }),
+});
 
 const networkArb: fc.Arbitrary<NetworkSwarm> = fc.record({
   delayMs: fc.constantFrom({ min: 1, max: 2 }, { min: 0.2, max: 10 }, { min: 5, max: 60 }, { min: 1, max: 250 }),
   loss: rate([0.01, 0.05, 0.2]),
   duplicate: rate([0.01, 0.1]),
   reorder: rate([0.02, 0.2, 1]),
-  slow: rate([0.005, 0.05]),
-  breaks: rate([0.001, 0.01]),
+  slow: rate([0.01, 0.05]),
+  breaks: rate([0.01, 0.04]),
+  asymmetry: rate([2, 10]),
+  capacity: rate([8, 64]),
+  weather: fc.option(weatherArb, { nil: undefined, freq: 2 }),
+});
+
+const clockArb: fc.Arbitrary<ClockSwarm> = fc.record({
+  offsetMs: rate([50, 3_000, 60_000]),
+  jumps: fc.option(fc.record({ everyMs: fc.constantFrom(500, 3_000), byMs: fc.constantFrom(100, 4_000, 600_000) }), {
+    nil: undefined,
+    freq: 2,
+  }),
 });
 
 const diskArb: fc.Arbitrary<DiskSwarm> = fc.record({
   syncMs: fc.constantFrom({ min: 0.2, max: 1 }, { min: 1, max: 20 }, { min: 10, max: 150 }),
-  slowSync: rate([0.002, 0.02]),
+  slowSync: rate([0.02, 0.05]),
   readMs: fc.constantFrom({ min: 0.1, max: 1 }, { min: 1, max: 50 }),
+  damage: fc.option(fc.constant(true), { nil: undefined, freq: 4 }),
 });
 
 const limitArb: fc.Arbitrary<LimitSwarm> = fc.record({
-  segmentBytes: fc.constantFrom(8_192, 16_384, 65_536),
+  segmentBytes: fc.constantFrom(4_096, 8_192, 16_384, 65_536),
+  reserveSegments: fc.constantFrom(1, 2, 4),
+  snapshotChunkBytes: fc.constantFrom(600, 4_096),
+  stragglerBatchBytes: fc.constantFrom(1, 2_000),
   checkpointEntries: fc.constantFrom(10, 25, 100),
   trailingEntries: fc.constantFrom(2, 10, 40),
   entryBytesMax: fc.constantFrom(1_024, 4_096),
@@ -111,7 +175,7 @@ const limitArb: fc.Arbitrary<LimitSwarm> = fc.record({
 });
 
 const workloadArb: fc.Arbitrary<WorkloadSwarm> = fc.record({
-  queues: fc.integer({ min: 1, max: 3 }),
+  queues: fc.integer({ min: 1, max: 4 }),
   publishers: fc.integer({ min: 1, max: 4 }),
   consumers: fc.integer({ min: 1, max: 4 }),
   publishMs: fc.constantFrom({ min: 20, max: 60 }, { min: 5, max: 20 }, { min: 50, max: 500 }),
@@ -122,7 +186,19 @@ const workloadArb: fc.Arbitrary<WorkloadSwarm> = fc.record({
   returns: rate([0.05, 0.3]),
   discards: rate([0.05]),
   forgets: rate([0.02, 0.1]),
+  multiples: rate([0.2, 0.8]),
+  autoDeletes: rate([0.4, 1]),
+  volatile: fc.option(fc.constant(true), { nil: undefined, freq: 2 }),
+  getMs: fc.option(fc.constantFrom({ min: 20, max: 100 }, { min: 100, max: 800 }), { nil: undefined, freq: 2 }),
+  countMs: fc.option(fc.constant({ min: 20, max: 600 }), { nil: undefined, freq: 2 }),
 });
+
+/** In one run of four leaders do not live long: there the plan's own faults have little left to break. */
+const leaderLifeArb: fc.Arbitrary<Range | undefined> = fc.oneof(
+  { withCrossShrink: true },
+  { weight: 3, arbitrary: fc.constant(undefined) },
+  { weight: 1, arbitrary: fc.constantFrom({ min: 0, max: 20 }, { min: 0, max: 300 }, { min: 50, max: 3_000 }) },
+);
 
 /** `kinds`: the kinds of actions that may be muted. */
 export const swarmArb = (kinds: readonly string[]): fc.Arbitrary<Swarm> =>
@@ -135,11 +211,14 @@ export const swarmArb = (kinds: readonly string[]): fc.Arbitrary<Swarm> =>
     limits: limitArb,
     workload: workloadArb,
     clockSkew: rate([0.05, 0.3]),
-    leaderLifeMs: fc.option(fc.constantFrom({ min: 0, max: 20 }, { min: 0, max: 300 }, { min: 50, max: 3_000 }), {
+    clocks: clockArb,
+    spares: fc.constantFrom(undefined, 1, 1, 2),
+    fenceDelayMs: fc.option(fc.constantFrom({ min: 0, max: 500 }, { min: 200, max: 8_000 }), {
       nil: undefined,
-      freq: 1,
+      freq: 3,
     }),
+    leaderLifeMs: leaderLifeArb,
     muted: fc.oneof(fc.constant([]), fc.subarray([...kinds])),
-    compareDiskEvery: fc.constantFrom(1, 4, 16),
+    compareDiskEvery: fc.constantFrom(4, 16, 64),
     compareStatesEvery: fc.constantFrom(7, 31),
   });

@@ -1,5 +1,9 @@
+import { Violation } from './violation.ts';
+
 /** How many of the latest lines a failing run shows. */
 const LINES_KEPT = 80;
+/** So many lines in one moment: something goes round in circles and would never give the control back. */
+const LINES_PER_MOMENT_MAX = 100_000;
 const FNV_PRIME = 0x01000193;
 const FNV_OFFSET = 0x811c9dc5;
 
@@ -16,6 +20,8 @@ export class Trace {
   #first = FNV_OFFSET;
   #second = FNV_OFFSET ^ 0x5bd1e995;
   #count = 0;
+  #momentMs = -1;
+  #momentBegan = 0;
 
   /** `keepAll`: every line is kept, for reading a failure. */
   constructor(options: { readonly keepAll: boolean }) {
@@ -27,6 +33,15 @@ export class Trace {
   }
 
   add(timeMs: number, template: string, ...values: Value[]): void {
+    if (timeMs !== this.#momentMs) {
+      this.#momentMs = timeMs;
+      this.#momentBegan = this.#count;
+    } else if (this.#count - this.#momentBegan > LINES_PER_MOMENT_MAX) {
+      throw new Violation(
+        'endless',
+        `${LINES_PER_MOMENT_MAX} times at ${timeMs} ms: ${format(timeMs, template, values)}`,
+      );
+    }
     this.#mix(Math.round(timeMs * 1000));
     this.#mix(this.#hashOf(template));
     for (const value of values) this.#mixValue(value);

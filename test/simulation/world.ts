@@ -21,6 +21,8 @@ export class World {
   #nowMs = 0;
   #sequence = 0;
   #occurred = 0;
+  #arePromisesDue = false;
+  readonly #failures: unknown[] = [];
 
   constructor(seed: number, options: { readonly keepTrace: boolean }) {
     this.#random = new SeededRandom(seed);
@@ -50,17 +52,34 @@ export class World {
     this.#push({ timeMs: this.#nowMs + delayMs, sequence: this.#sequence++, happen });
   }
 
+  /** Something happened that promises wait for: they go on before anything else happens. */
+  promisesGoOn(): void {
+    this.#arePromisesDue = true;
+  }
+
+  /** An error in a promise that nobody waits for. */
+  failed(error: unknown): void {
+    this.#failures.push(error);
+  }
+
   /** Lets everything happen that is due within the next `durationMs`; `afterEach` sees the world between two occurrences. */
-  advance(durationMs: number, afterEach: () => void): void {
+  async advance(durationMs: number, afterEach: () => void): Promise<void> {
     const untilMs = this.#nowMs + durationMs;
     while (this.#heap.length > 0 && this.#heap[0]!.timeMs <= untilMs) {
       const next = this.#pop();
       this.#nowMs = next.timeMs;
       this.#occurred++;
       next.happen();
+      if (this.#arePromisesDue) await this.#settle();
       afterEach();
     }
     this.#nowMs = untilMs;
+  }
+
+  async #settle(): Promise<void> {
+    this.#arePromisesDue = false;
+    await new Promise<void>(resolve => setImmediate(resolve));
+    if (this.#failures.length > 0) throw this.#failures[0];
   }
 
   #push(occurrence: Occurrence): void {

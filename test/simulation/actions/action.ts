@@ -17,7 +17,9 @@ export interface ActionKind {
   /** Whether a swarm may switch it off. */
   readonly mutable: boolean;
   readonly actions: fc.Arbitrary<Action>;
-  perform(cluster: Cluster, action: Action): void;
+  /** What stands for an argument that is younger than a kept run; by itself it is 0 or false. */
+  readonly absent: Partial<Arguments>;
+  perform(cluster: Cluster, action: Action): void | Promise<void>;
 }
 
 interface ActionDefinition<Args extends Arguments> {
@@ -25,7 +27,8 @@ interface ActionDefinition<Args extends Arguments> {
   readonly weight: number;
   readonly mutable?: boolean;
   readonly arguments: fc.Arbitrary<Args>;
-  readonly perform: (cluster: Cluster, args: Args) => void;
+  readonly absent?: Partial<Args>;
+  readonly perform: (cluster: Cluster, args: Args) => void | Promise<void>;
 }
 
 export function defineAction<Args extends Arguments>(definition: ActionDefinition<Args>): ActionKind {
@@ -34,6 +37,7 @@ export function defineAction<Args extends Arguments>(definition: ActionDefinitio
     weight: definition.weight,
     mutable: definition.mutable ?? true,
     actions: definition.arguments.map(args => ({ do: definition.name, ...args })),
+    absent: definition.absent ?? {},
     perform: (cluster, action) => definition.perform(cluster, action as unknown as Args),
   };
 }

@@ -3,7 +3,7 @@ import { defineAction } from './action.ts';
 
 export const advance = defineAction({
   name: 'advance',
-  weight: 24,
+  weight: 48,
   mutable: false,
   arguments: fc.record({ ms: fc.oneof(fc.integer({ min: 1, max: 100 }), fc.integer({ min: 100, max: 1_500 })) }),
   perform: (cluster, { ms }) => cluster.advance(ms),

@@ -1,9 +1,12 @@
 import type { ActionKind } from './action.ts';
 import { advance } from './advance.ts';
-import { burst, disconnectConsumer, fenceLiving } from './clients.ts';
-import { failSync, hangDisk } from './disk-faults.ts';
+import { burst, cancelConsumer, deleteQueue, disconnectConsumer, fenceLiving, purge, stopReading } from './clients.ts';
+import { setAllClocks, setClock } from './clock-faults.ts';
+import { damageDisk, failSync, fillDisk, hangDisk } from './disk-faults.ts';
+import { repeatFence } from './fences.ts';
 import { checkpoint, hint, transfer } from './leadership.ts';
-import { clog, heal, partition } from './network-faults.ts';
+import { addReplica, letGo, removeReplica, replaceReplica, wipe } from './membership.ts';
+import { clog, flap, heal, partition } from './network-faults.ts';
 import { blackout, crash, crashLeader, crashNextLeader, pause, restart } from './process-faults.ts';
 
 /** Every kind of action a plan is drawn from. */
@@ -17,13 +20,28 @@ export const ACTION_KINDS: readonly ActionKind[] = [
   pause,
   failSync,
   hangDisk,
+  fillDisk,
+  damageDisk,
   partition,
+  flap,
   heal,
   clog,
   transfer,
   hint,
   checkpoint,
   disconnectConsumer,
+  stopReading,
+  cancelConsumer,
   burst,
+  purge,
+  deleteQueue,
   fenceLiving,
+  repeatFence,
+  setClock,
+  setAllClocks,
+  addReplica,
+  removeReplica,
+  replaceReplica,
+  letGo,
+  wipe,
 ];

@@ -17,12 +17,15 @@ export const transfer = defineAction({
 /** A node believes that another one's process is gone, rightly or not. */
 export const hint = defineAction({
   name: 'hint-gone',
-  weight: 1,
+  weight: 4,
   arguments: fc.record({ node, peer: node }),
   perform: (cluster, { node, peer }) => {
     const target = cluster.liveNode(node);
     const gone = cluster.nodes[peer % cluster.nodes.length]!;
-    if (target !== undefined && target !== gone) target.peerGone(gone.id);
+    if (target !== undefined && target !== gone) {
+      if (gone.isUp) cluster.statistics.falseHints++;
+      target.peerGone(gone.id);
+    }
   },
 });
 

@@ -1,35 +1,61 @@
 import fc from 'fast-check';
+import type { Separation } from '../sim-weather.ts';
 import { defineAction } from './action.ts';
 
 const node = fc.nat({ max: 9 });
+const separates = fc.constantFrom<Separation[]>('some', 'some', 'one', 'leader');
 
-/** `side` is a bit set: nodes inside cannot talk to nodes outside; `one-way`: only what leaves the side is lost. */
+/** Who is on one side: a set of nodes, one node, or the leader of a group; `one-way`: only what leaves the side is lost. */
 export const partition = defineAction({
   name: 'partition',
   weight: 4,
   arguments: fc.record({
+    separates,
     side: fc.integer({ min: 1, max: 30 }),
     oneWay: fc.boolean(),
     ms: fc.constantFrom(300, 1_500, 5_000),
   }),
-  perform: (cluster, { side, oneWay, ms }) => cluster.partition(side, { oneWay, durationMs: ms }),
+  absent: { separates: 'some' },
+  perform: ({ weather }, { separates, side, oneWay, ms }) =>
+    weather.partition(weather.side(separates, side), { oneWay, durationMs: ms }),
+});
+
+/** The same partition comes and goes: too short for an election, or just long enough for one. */
+export const flap = defineAction({
+  name: 'flap',
+  weight: 3,
+  arguments: fc.record({
+    separates,
+    side: fc.integer({ min: 1, max: 30 }),
+    oneWay: fc.boolean(),
+    ms: fc.constantFrom(100, 400, 1_200),
+    healedMs: fc.constantFrom(100, 600),
+    times: fc.integer({ min: 2, max: 8 }),
+  }),
+  perform: (cluster, { separates, side, oneWay, ms, healedMs, times }) => {
+    cluster.statistics.flaps++;
+    const { weather } = cluster;
+    weather.flap(weather.side(separates, side), { oneWay, durationMs: ms, healedMs, times });
+  },
 });
 
 export const heal = defineAction({
   name: 'heal',
   weight: 2,
   arguments: fc.constant({}),
-  perform: cluster => cluster.network.heal(),
+  perform: ({ weather }) => weather.heal(),
 });
 
-/** Nothing arrives on a link for a while, then everything does. */
+/** Nothing arrives on a link for a while, then everything does. With `all`: on no link from the node. */
 export const clog = defineAction({
   name: 'clog',
-  weight: 2,
-  arguments: fc.record({ from: node, to: node, ms: fc.constantFrom(100, 1_000, 4_000) }),
-  perform: (cluster, { from, to, ms }) => {
-    const { nodes } = cluster;
-    const [source, target] = [nodes[from % nodes.length]!, nodes[to % nodes.length]!];
-    if (source !== target) cluster.network.clog(source.id, target.id, ms);
+  weight: 3,
+  arguments: fc.record({ from: node, to: node, all: fc.boolean(), ms: fc.constantFrom(100, 1_000, 4_000) }),
+  perform: ({ nodes, network, statistics }, { from, to, all, ms }) => {
+    const source = nodes[from % nodes.length]!;
+    statistics.clogs++;
+    for (const target of all ? nodes : [nodes[to % nodes.length]!]) {
+      if (source !== target) network.clog(source.id, target.id, ms);
+    }
   },
 });

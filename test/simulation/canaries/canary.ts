@@ -1,13 +1,12 @@
+import type { Patch } from '../bundle.ts';
+
 /** One rule of the design, broken on purpose by a change of the source. The simulator must notice. */
-export interface Canary {
+export interface Canary extends Patch {
   readonly name: string;
   /** What the broken build does. */
   readonly breaks: string;
-  /** Path from the root of the repository. */
-  readonly file: string;
-  /** Occurs exactly once in the file. */
-  readonly find: string;
-  readonly replace: string;
+  /** Changes of other places that belong to it. */
+  readonly also?: readonly Patch[];
   /** Within so many runs it is found. */
   readonly runsMax: number;
 }

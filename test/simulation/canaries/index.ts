@@ -1,36 +1,13 @@
+import { SHELL_CANARIES } from '../../cluster-shell/canaries.ts';
+import type { Program } from '../bundle.ts';
 import type { Canary } from './canary.ts';
+import { RAFT_CANARIES } from './raft-canaries.ts';
+import { STORAGE_CANARIES } from './storage-canaries.ts';
+import { WORKLOAD_CANARIES } from './workload-canaries.ts';
+import { WORLD_CANARIES } from './world-canaries.ts';
 
-export const CANARIES: readonly Canary[] = [
-  {
-    name: 'acknowledged-before-sync',
-    breaks: 'a follower acknowledges entries that its disk may still lose (DESIGN section 4, Raft 5.3)',
-    file: 'src/raft/follower.ts',
-    find: "core.sendWhenDurable({\n    type: 'append-response',",
-    replace: "core.send({\n    type: 'append-response',",
-    runsMax: 10,
-  },
-  {
-    name: 'forgotten-vote',
-    breaks: 'a vote is given and not written down (Raft 5.2)',
-    file: 'src/raft/core.ts',
-    find: 'if (this.#vote !== to) this.hardStateChanged = true;',
-    replace: '',
-    runsMax: 20,
-  },
-  {
-    name: 'old-term-counted',
-    breaks: 'an entry of an earlier term is committed by counting its copies (Raft 5.4.2, figure 8)',
-    file: 'src/raft/leader.ts',
-    find: 'if (reached <= log.commit || log.termAt(reached) !== core.term) return;',
-    replace: 'if (reached <= log.commit) return;',
-    runsMax: 400,
-  },
-  {
-    name: 'vote-in-reclaimed-segment',
-    breaks: 'the head of a segment does not repeat the votes that stand in older segments (R12)',
-    file: 'src/storage/record-payloads.ts',
-    find: 'writer.u32(group.hardState.vote ?? 0);',
-    replace: 'writer.u32(0);',
-    runsMax: 20,
-  },
-];
+/** All canaries, by the simulation that has to notice them. */
+export const CANARIES: Readonly<Record<Program, readonly Canary[]>> = {
+  'scripts/simulate.ts': [...RAFT_CANARIES, ...STORAGE_CANARIES, ...WORLD_CANARIES, ...WORKLOAD_CANARIES],
+  'scripts/simulate-shell.ts': SHELL_CANARIES,
+};

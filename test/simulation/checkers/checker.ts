@@ -1,10 +1,11 @@
+import type { StragglerId } from '../../../src/cluster/group/node-store.ts';
 import type { GroupId, NodeId } from '../../../src/lib/ids.ts';
 import type { ShardEffects } from '../../../src/queue/effects.ts';
 import type { GroupWrite, RecoveredGroup } from '../../../src/raft/log-store.ts';
 import type { RaftMessage } from '../../../src/raft/messages.ts';
 import type { ApplyMeta } from '../../../src/raft/state-machine.ts';
 import type { Cluster } from '../cluster.ts';
-import type { CrashLoss } from '../sim-node.ts';
+import type { CrashLoss, SimNode } from '../sim-node.ts';
 import type { SimReplica } from '../sim-replica.ts';
 import type { StoredCheckpoint } from '../sim-store.ts';
 import { Violation } from '../violation.ts';
@@ -34,6 +35,12 @@ export abstract class Checker {
   onApply(_replica: SimReplica, _meta: ApplyMeta, _payload: Uint8Array, _effects: ShardEffects): void {}
   /** The effects of an entry are performed. */
   onPerform(_replica: SimReplica, _meta: ApplyMeta, _effects: ShardEffects): void {}
+  /** A tick of the node's clock has passed for the replica. */
+  onTick(_replica: SimReplica): void {}
+  /** A leader asks for a round that confirms its leadership; the number is unique within a life of the replica. */
+  onReadBegun(_replica: SimReplica, _read: number): void {}
+  /** That round is confirmed: what is committed here now holds everything that was committed when it began. */
+  onReadConfirmed(_replica: SimReplica, _read: number): void {}
   onCrash(_node: NodeId, _loss: CrashLoss): void {}
   /** Recovery read this from the node's disk, before the core starts from it. */
   onRecover(_node: NodeId, _group: GroupId, _recovered: RecoveredGroup | undefined): void {}
@@ -41,6 +48,10 @@ export abstract class Checker {
   onCut(_replica: SimReplica): void {}
   /** The pages of a checkpoint are durable. */
   onCheckpoint(_replica: SimReplica, _checkpoint: StoredCheckpoint): void {}
+  /** A segment of the journal is about to go. */
+  onReclaim(_node: SimNode): void {}
+  /** Messages that were moved out of the journal are about to be deleted. */
+  onStragglersDeleted(_replica: SimReplica, _stragglers: readonly StragglerId[]): void {}
   /** A snapshot became the replica's state. */
   onInstall(_replica: SimReplica): void {}
   /** Between two occurrences, whatever they were. */

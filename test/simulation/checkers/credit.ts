@@ -1,24 +1,54 @@
-import type { ShardEffects } from '../../../src/queue/effects.ts';
+import type { ConsumerAddress, ShardEffects } from '../../../src/queue/effects.ts';
 import type { ApplyMeta } from '../../../src/raft/state-machine.ts';
 import type { SimReplica } from '../sim-replica.ts';
 import { Checker } from './checker.ts';
 
-/** Nobody gets more than was asked for: not above the prefetch, not behind the last delivery number that there is room for (R26). */
+/**
+ * Nobody holds more than was ever asked for (R26), and the numbers of one consumer ascend without a gap. What there was credit for at
+ * the very moment is the auditor's concern.
+ */
 export class CreditChecker extends Checker {
   readonly title = 'credit';
+  /** By consumer: the highest that it ever had. */
+  readonly #prefetch = new Map<string, number>();
+  /** By replica and consumer: the last number that was handed out. */
+  readonly #last = new Map<SimReplica, Map<string, number>>();
 
   override onApply(replica: SimReplica, _meta: ApplyMeta, _payload: Uint8Array, { deliveries }: ShardEffects): void {
     for (let i = 0; i < deliveries.length; i++) {
-      const { node, incarnation, consumer } = deliveries.consumers[i]!;
-      const view = replica.machine.consumersOf(node, incarnation).find(one => one.consumer === consumer);
-      if (view === undefined) continue;
-      const name = `consumer ${consumer} of node ${node} in group ${replica.group}`;
-      if (view.prefetch > 0 && view.unsettled > view.prefetch) {
-        this.fail(`${name} holds ${view.unsettled} messages with a prefetch of ${view.prefetch}`);
-      }
-      if (deliveries.numbers[i]! > view.deliverThrough) {
-        this.fail(`${name} gets delivery ${deliveries.numbers[i]} with credit through ${view.deliverThrough}`);
-      }
+      this.#checkNumber(replica, deliveries.consumers[i]!, deliveries.numbers[i]!);
+      if (deliveries.consumers[i] !== deliveries.consumers[i + 1])
+        this.#checkPrefetch(replica, deliveries.consumers[i]!);
     }
   }
+
+  override onInstall(replica: SimReplica): void {
+    this.#last.delete(replica);
+  }
+
+  #checkNumber(replica: SimReplica, address: ConsumerAddress, number: number): void {
+    let numbers = this.#last.get(replica);
+    if (numbers === undefined) {
+      numbers = new Map();
+      this.#last.set(replica, numbers);
+    }
+    const name = nameOf(address);
+    const last = numbers.get(name);
+    if (last !== undefined && number !== last + 1) this.fail(`${name} gets delivery ${number} after ${last}`);
+    numbers.set(name, number);
+  }
+
+  #checkPrefetch(replica: SimReplica, address: ConsumerAddress): void {
+    const { node, incarnation, consumer } = address;
+    const view = replica.machine.consumersOf(node, incarnation).find(one => one.consumer === consumer);
+    if (view === undefined) return;
+    const name = nameOf(address);
+    const prefetch = Math.max(this.#prefetch.get(name) ?? 0, view.prefetch);
+    this.#prefetch.set(name, prefetch);
+    if (view.prefetch > 0 && view.unsettled > prefetch)
+      this.fail(`${name} holds ${view.unsettled} messages with a prefetch of ${prefetch}`);
+  }
 }
+
+const nameOf = ({ node, incarnation, consumer, queue }: ConsumerAddress): string =>
+  `consumer ${consumer} of node ${node}.${incarnation} in queue ${queue}`;

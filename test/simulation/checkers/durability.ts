@@ -1,6 +1,7 @@
-import type { LogIndex, Term } from '../../../src/lib/ids.ts';
+import type { LogIndex, NodeId, Term } from '../../../src/lib/ids.ts';
 import type { RecoveredGroup } from '../../../src/raft/log-store.ts';
-import type { RaftMessage } from '../../../src/raft/messages.ts';
+import type { Membership, RaftMessage } from '../../../src/raft/messages.ts';
+import { hasMajorities } from '../majorities.ts';
 import type { SimReplica } from '../sim-replica.ts';
 import { Checker } from './checker.ts';
 
@@ -10,7 +11,9 @@ import { Checker } from './checker.ts';
  */
 export class DurabilityChecker extends Checker {
   readonly title = 'durability at the wire';
-  readonly #commits = new Map<SimReplica, LogIndex>();
+  readonly #commits = new Map<SimReplica, { readonly term: Term; readonly commit: LogIndex }>();
+  /** Who took part when a leader was last looked at: by these, or by those of now, it commits. */
+  readonly #memberships = new Map<SimReplica, Membership>();
   #appends = 0;
 
   override onSend(replica: SimReplica, message: RaftMessage): void {
@@ -26,9 +29,15 @@ export class DurabilityChecker extends Checker {
   override onStep(): void {
     for (const replica of this.cluster.replicas()) {
       const { raft } = replica;
-      if (raft.role !== 'leader' || raft.commit <= (this.#commits.get(replica) ?? 0)) continue;
-      this.#commits.set(replica, raft.commit);
-      if (this.#isDrawn()) this.#checkMajority(replica, raft.commit);
+      if (raft.role !== 'leader') continue;
+      const { membership } = raft;
+      const before = this.#memberships.get(replica) ?? membership;
+      this.#memberships.set(replica, membership);
+      const known = this.#commits.get(replica);
+      if (known?.term === raft.term && raft.commit <= known.commit) continue;
+      this.#commits.set(replica, { term: raft.term, commit: raft.commit });
+      // What a new leader begins with was committed by others, with the members of then.
+      if (known?.term === raft.term && this.#isDrawn()) this.#checkMajority(replica, raft.commit, [before, membership]);
     }
   }
 
@@ -57,21 +66,28 @@ export class DurabilityChecker extends Checker {
 
   /** A replica that has gone on to a later term meanwhile may be about to replace what the message speaks of. */
   #holds(replica: SimReplica, found: RecoveredGroup, term: Term, match: LogIndex): boolean {
-    if (replica.raft.term > term) return match <= (found.log.at(-1)?.last ?? found.base.last.index);
+    // Nor does it know the term of what lies before its log any more: that was committed.
+    if (replica.raft.term > term || match < replica.raft.base.index)
+      return match <= (found.log.at(-1)?.last ?? found.base.last.index);
     return has(found, match, replica.raft.termAt(match));
   }
 
-  #checkMajority(replica: SimReplica, index: LogIndex): void {
+  #checkMajority(replica: SimReplica, index: LogIndex, memberships: readonly Membership[]): void {
     const term = replica.raft.termAt(index);
-    const { voters } = replica.raft.membership;
-    const having = voters.filter(voter => {
-      const found = this.cluster.node(voter).disk.recoverDurable(replica.group);
-      return found !== undefined && has(found, index, term);
-    });
-    if (having.length * 2 > voters.length) return;
+    const isThere = (voter: NodeId): boolean => {
+      // What was on a disk that is lost by now, nobody can tell any more.
+      if (this.cluster.node(voter).isGone) return true;
+      const { disk } = this.cluster.node(voter);
+      const found = disk.recoverDurable(replica.group);
+      // Damage may have taken away what this voter had.
+      return disk.isDamaged || (found !== undefined && has(found, index, term));
+    };
+    if (memberships.some(membership => hasMajorities(membership, isThere))) return;
+    const { voters, outgoing } = memberships.at(-1)!;
+    const having = this.cluster.nodes.map(node => node.id).filter(isThere);
     this.fail(
-      `node ${replica.node.id} commits ${term}:${index} of group ${replica.group}, which only the disks of ` +
-        `[${having.join(', ')}] of [${voters.join(', ')}] have`,
+      `node ${replica.node.id} commits ${term}:${index} of group ${replica.group}, which only the disks of [${having.join()}] ` +
+        `have; voters are [${voters.join()}] and, for now, [${outgoing.join()}]`,
     );
   }
 }

@@ -16,6 +16,9 @@ export class ElectionChecker extends Checker {
   readonly #votes = new Map<string, NodeId>();
   /** What each replica's journal reported as durable. */
   readonly #durable = new Map<string, Vote>();
+  /** What recovery found, which the core has to know from its start on. */
+  readonly #recovered = new Map<string, Vote>();
+  readonly #known = new Set<SimReplica>();
   /** Term in which a replica was last seen to lead. */
   readonly #seen = new Map<SimReplica, Term>();
   /** Leaders seen in all groups. */
@@ -24,6 +27,7 @@ export class ElectionChecker extends Checker {
   override onStep(): void {
     for (const replica of this.cluster.replicas()) {
       const { raft } = replica;
+      if (!this.#known.has(replica)) this.#checkStart(replica);
       if (raft.role === 'leader' && this.#seen.get(replica) !== raft.term) this.#noteLeader(replica);
     }
   }
@@ -41,6 +45,8 @@ export class ElectionChecker extends Checker {
   }
 
   override onRecover(node: NodeId, group: GroupId, recovered: RecoveredGroup | undefined): void {
+    if (recovered === undefined) this.#recovered.delete(`${group}/${node}`);
+    else this.#recovered.set(`${group}/${node}`, recovered.hardState);
     const durable = this.#durable.get(`${group}/${node}`);
     if (durable === undefined) return;
     const found: Vote = recovered?.hardState ?? { term: 0, vote: undefined };
@@ -49,6 +55,19 @@ export class ElectionChecker extends Checker {
     this.fail(
       `node ${node} group ${group} had durably voted for ${durable.vote} in term ${durable.term}, after a restart it knows ` +
         `term ${found.term} and vote ${found.vote}`,
+    );
+  }
+
+  #checkStart(replica: SimReplica): void {
+    this.#known.add(replica);
+    const { raft, node, group } = replica;
+    const found = this.#recovered.get(`${group}/${node.id}`);
+    if (found === undefined || raft.term > found.term) return;
+    const { term, vote } = raft.status();
+    if (term === found.term && (found.vote === undefined || vote === found.vote)) return;
+    this.fail(
+      `node ${node.id} group ${group} starts with term ${term} and vote ${vote}; its disk has term ${found.term} and vote ` +
+        `${found.vote}`,
     );
   }
 

@@ -45,7 +45,7 @@ export class LedgerChecker extends Checker {
 
   override atEnd(): void {
     for (const [group, { terms }] of this.#ledgers) {
-      for (const replica of this.cluster.replicasOf(group)) {
+      for (const replica of this.cluster.membersOf(group)) {
         if (replica.raft.commit >= terms.length - 1) continue;
         this.fail(
           `node ${replica.node.id} commits ${replica.raft.commit} of group ${group}; once it was ${terms.length - 1}`,

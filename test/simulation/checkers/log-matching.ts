@@ -6,7 +6,7 @@ import { Checker } from './checker.ts';
 
 interface Known {
   readonly checksum: number;
-  /** Term of the entry before it; undefined if no write has shown it. */
+  /** Term of the entry before it; undefined if everybody who wrote it had compacted that. */
   previousTerm: number | undefined;
 }
 
@@ -19,7 +19,8 @@ export class LogMatchingChecker extends Checker {
   readonly #entries = new Map<string, Known>();
 
   override onWrite(replica: SimReplica, write: GroupWrite): void {
-    let previousTerm: number | undefined;
+    const [first] = write.entries;
+    let previousTerm = first && replica.raft.termAt(first.index - 1);
     for (const entry of write.entries) {
       this.#note(replica, entry, previousTerm);
       previousTerm = entry.term;

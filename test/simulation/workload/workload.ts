@@ -1,22 +1,40 @@
+import type { Decision } from '../../../src/broker/gateway.ts';
 import type { ShardClient } from '../../../src/cluster/shard/shard-client.ts';
-import { type GroupId, type QueueId, queueId } from '../../../src/lib/ids.ts';
+import { assert } from '../../../src/lib/assert.ts';
+import type { ByteWriter } from '../../../src/lib/bytes.ts';
+import { type ConsumerId, consumerId, type GroupId, type QueueId } from '../../../src/lib/ids.ts';
 import type { Random } from '../../../src/lib/random.ts';
 import type { Auditor } from '../auditor.ts';
 import type { Cluster } from '../cluster.ts';
+import type { SimGateway } from '../sim-gateway.ts';
 import type { SimNode } from '../sim-node.ts';
 import type { WorkloadSwarm } from '../swarm.ts';
-import { Consumer } from './consumer.ts';
-import { Publisher } from './publisher.ts';
+import { Backlog } from './backlog.ts';
+import type { WorkloadPart } from './part.ts';
+import { PARTS } from './parts.ts';
+import { type QueueRecord, Topology } from './topology.ts';
+import { VolatileHomes } from './volatile-homes.ts';
 
-const FIRST_QUEUE = 1;
+/** A client's connection to one node, for one incarnation of it. */
+export interface Connection {
+  readonly node: SimNode;
+  readonly gateway: SimGateway;
+}
 
 /** The clients of a run: what they do by themselves, and what actions make them do. */
 export class Workload {
   readonly cluster: Cluster;
   readonly swarm: WorkloadSwarm;
-  readonly queues: readonly QueueId[];
-  readonly publishers: readonly Publisher[];
-  readonly #consumers: Consumer[];
+  readonly topology: Topology;
+  readonly volatile: VolatileHomes;
+  readonly parts: readonly WorkloadPart[];
+  /** Names of queues; what they mean changes. */
+  readonly names: readonly string[];
+  /** Those that group 0 knows, the same on every node. */
+  readonly shardNames: readonly string[];
+  readonly #backlog: Backlog;
+  /** What was asked of shards and not answered, in words. */
+  readonly #asked = new Map<object, { readonly node: SimNode; readonly gateway: SimGateway; readonly what: string }>();
   #lastMessage = 0;
   #lastConnection = 0;
   #lastConsumer = 0;
@@ -24,18 +42,23 @@ export class Workload {
   constructor(cluster: Cluster) {
     this.cluster = cluster;
     this.swarm = cluster.swarm.workload;
-    const { queues, publishers, consumers } = this.swarm;
-    this.queues = Array.from({ length: queues }, (_, i) => queueId(FIRST_QUEUE + i));
-    this.publishers = Array.from({ length: publishers }, (_, i) => new Publisher(this, i));
-    this.#consumers = Array.from({ length: consumers }, (_, i) => new Consumer(this, i, this.queues[i % queues]!));
+    this.topology = new Topology(cluster);
+    this.volatile = new VolatileHomes(this);
+    this.shardNames = Array.from({ length: this.swarm.queues }, (_, i) => `queue-${i}`);
+    this.names = [...this.shardNames, ...(this.swarm.volatile === true ? [this.volatile.name] : [])];
+    for (const name of this.shardNames) this.topology.begin(this.configOf(name));
+    this.#backlog = new Backlog(this);
+    this.parts = PARTS.map(Part => new Part(this));
   }
 
   get auditor(): Auditor {
     return this.cluster.auditor;
   }
 
-  get consumers(): readonly Consumer[] {
-    return this.#consumers;
+  part<Part extends WorkloadPart>(Kind: new (workload: Workload) => Part): Part {
+    const part = this.parts.find((one): one is Part => one instanceof Kind);
+    assert(part !== undefined, 'every part is there');
+    return part;
   }
 
   nextMessage(): number {
@@ -46,61 +69,109 @@ export class Workload {
     return ++this.#lastConnection;
   }
 
-  nextConsumer(): number {
-    return ++this.#lastConsumer;
+  nextConsumer(): ConsumerId {
+    return consumerId(++this.#lastConsumer);
   }
 
-  groupOf(queue: QueueId): GroupId {
-    return this.cluster.group(queue);
+  name(number: number): string {
+    return this.names[number % this.names.length]!;
+  }
+
+  /** The first names are those of queues that go with their last consumer, in some runs. */
+  configOf(name: string): QueueRecord['config'] {
+    const autoDelete = this.shardNames.indexOf(name) < (this.swarm.autoDeletes ?? 0) * this.shardNames.length;
+    return { vhost: '/', name, autoDelete, exclusive: false };
+  }
+
+  homeOf(queue: QueueId): GroupId {
+    return this.volatile.groupOf(queue) ?? this.cluster.group(queue);
   }
 
   /** A node that serves clients. */
-  pickNode(random: Random): SimNode | undefined {
+  connect(random: Random): Connection | undefined {
     const serving = this.cluster.nodes.filter(node => node.gateway !== undefined);
-    return serving.length === 0 ? undefined : serving[random.integer(0, serving.length - 1)];
+    if (serving.length === 0) return undefined;
+    const node = serving[random.integer(0, serving.length - 1)]!;
+    return { node, gateway: node.gateway! };
   }
 
-  /** One queue, or several of the same shard. */
-  pickQueues(random: Random): readonly QueueId[] {
-    const queue = this.queues[random.integer(0, this.queues.length - 1)]!;
-    const { fanout } = this.swarm;
-    if (fanout === undefined || random.next() >= fanout) return [queue];
-    return this.queues.filter(other => this.groupOf(other) === this.groupOf(queue));
+  isAlive({ node, gateway }: Connection): boolean {
+    return node.gateway === gateway;
   }
 
-  introduce(client: ShardClient, queue: QueueId): void {
-    client.introduce(queue, { vhost: '/', name: `queue ${queue}`, autoDelete: false, exclusive: false });
+  /** What the name means on the node that the client is connected to. */
+  find({ node }: Connection, name: string): QueueRecord | undefined {
+    return name === this.volatile.name ? this.volatile.find(node) : this.topology.find(node, name);
+  }
+
+  /** The stream to the home of a queue. */
+  client(connection: Connection, queue: QueueId): ShardClient {
+    if (this.volatile.groupOf(queue) !== undefined) return this.volatile.client(connection);
+    return connection.gateway.client(this.homeOf(queue));
+  }
+
+  /** The same; the home is told what the queue is (R3). */
+  stream(connection: Connection, { id, config }: QueueRecord): ShardClient {
+    const client = this.client(connection, id);
+    client.introduce(id, config);
+    return client;
+  }
+
+  /** Anything whose answer must be what the log says. `what` is for people. */
+  ask(
+    connection: Connection,
+    record: QueueRecord,
+    what: string,
+    write: (out: ByteWriter) => void,
+    done: (outcome: Decision | undefined) => void = () => {},
+  ): void {
+    this.stream(connection, record).request(write, this.answerOf(connection, record, what, done));
+  }
+
+  /** The same for what a stream has a call of its own for. */
+  answerOf(
+    { node, gateway }: Connection,
+    { id }: QueueRecord,
+    what: string,
+    done: (outcome: Decision | undefined) => void,
+  ): (outcome: Decision | undefined) => void {
+    const asked = {};
+    this.#asked.set(asked, { node, gateway, what: `${what} of queue ${id}` });
+    return outcome => {
+      this.#asked.delete(asked);
+      this.auditor.told(this.homeOf(id), node.id, gateway.incarnation, id, outcome);
+      done(outcome);
+    };
   }
 
   /** The node crashed or ended its incarnation: its clients' connections break. */
   nodeLost(node: SimNode): void {
-    for (const publisher of this.publishers) publisher.nodeLost(node);
-    for (const consumer of this.#consumers) consumer.nodeLost(node);
+    for (const [asked, { node: lost }] of this.#asked) if (lost === node) this.#asked.delete(asked);
+    for (const part of this.parts) part.nodeLost(node);
+    this.volatile.nodeLost(node);
   }
 
-  /** No new messages; every queue is emptied. */
+  /** No new work; every queue is emptied. */
   calmDown(): void {
-    for (const publisher of this.publishers) publisher.finish();
-    for (const queue of this.queues) {
-      if (!this.#consumers.some(consumer => consumer.queue === queue)) {
-        this.#consumers.push(new Consumer(this, this.#consumers.length, queue));
-      }
-    }
-    for (const consumer of this.#consumers) consumer.calmDown();
+    for (const part of this.parts) part.calmDown();
+  }
+
+  /** For the leader of a shard: group 0 is to forget the name of a deleted queue. */
+  removeName(node: SimNode, queue: QueueId): Promise<number> {
+    return this.topology.removeName(node, queue);
+  }
+
+  topologyIndex(node: SimNode): number {
+    return this.topology.indexAt(node);
   }
 
   /** What clients still wait for, as a sentence. */
   pending(): string | undefined {
-    for (const [i, publisher] of this.publishers.entries()) {
-      if (publisher.pending > 0) return `publisher ${i} waits for ${publisher.pending} confirms`;
+    for (const { node, what } of this.#asked.values()) return `node ${node.id} waits for the answer to a ${what}`;
+    for (const part of this.parts) {
+      const pending = part.pending();
+      if (pending !== undefined) return pending;
     }
-    for (const group of this.cluster.groups) {
-      const overview = this.cluster.leaderOf(group)?.machine.overview();
-      for (const { id, ready, unacked } of overview?.queues ?? []) {
-        if (ready + unacked > 0)
-          return `queue ${id} has ${ready} messages ready and ${unacked} delivered and not settled`;
-      }
-    }
-    return undefined;
+    return this.#backlog.pending();
   }
 }

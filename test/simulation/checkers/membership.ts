@@ -1,0 +1,129 @@
+import type { GroupId, LogIndex, NodeId, Term } from '../../../src/lib/ids.ts';
+import type { GroupWrite } from '../../../src/raft/log-store.ts';
+import { decodeMembership } from '../../../src/raft/membership.ts';
+import { EntryKind, type Membership, type RaftMessage } from '../../../src/raft/messages.ts';
+import { canBeDisjoint, hasMajorities } from '../majorities.ts';
+import type { SimReplica } from '../sim-replica.ts';
+import { Checker } from './checker.ts';
+
+/**
+ * A leader has the votes of a majority of the voters, of both voter sets while a change is under way, and nobody else's vote counts;
+ * no membership can have a majority that shares nobody with one of the membership before it; a change begins when the one before it
+ * is committed, by a leader that knows what is (Raft 6, thesis 4).
+ */
+export class MembershipChecker extends Checker {
+  readonly title = 'membership';
+  /** By group, term and candidate: whose vote left for it. */
+  readonly #votes = new Map<string, Set<NodeId>>();
+  readonly #ledTerms = new Map<SimReplica, Term>();
+  /** The membership in force at the end of each replica's log, as its journal was told. */
+  readonly #changes = new Map<SimReplica, { readonly index: LogIndex; readonly membership: Membership }[]>();
+
+  override onSend(replica: SimReplica, message: RaftMessage): void {
+    if (message.type === 'pre-vote-request' && !this.#mayLead(replica.raft))
+      this.fail(`node ${replica.node.id} campaigns in group ${replica.group} and is no voter`);
+    if (message.type !== 'vote-response' || !message.granted) return;
+    this.#votesFor(replica.group, message.term, message.to).add(replica.node.id);
+  }
+
+  override onStep(): void {
+    for (const replica of this.cluster.replicas()) {
+      const { role, term } = replica.raft;
+      if (role !== 'leader' || this.#ledTerms.get(replica) === term) continue;
+      this.#ledTerms.set(replica, term);
+      this.#checkElected(replica);
+    }
+  }
+
+  override onWrite(replica: SimReplica, { entries }: GroupWrite): void {
+    const first = entries[0];
+    if (first === undefined) return;
+    let changes = (this.#changes.get(replica) ?? []).filter(({ index }) => index < first.index);
+    for (const { kind, index, term, payload } of entries) {
+      if (kind !== EntryKind.configuration) continue;
+      const membership = decodeMembership(payload);
+      if (membership === undefined) this.fail(`configuration ${index} of group ${replica.group} is unreadable`);
+      const before = changes.at(-1) ?? this.#before(replica, index);
+      if (before !== undefined) this.#checkChange(replica, before, { index, membership });
+      if (replica.raft.role === 'leader' && term === replica.raft.term) this.#checkBegun(replica, before?.index ?? 0);
+      changes = [...changes, { index, membership }];
+    }
+    this.#changes.set(replica, changes);
+  }
+
+  /** The log of before is gone. */
+  override onInstall(replica: SimReplica): void {
+    this.#changes.delete(replica);
+  }
+
+  #checkElected(replica: SimReplica): void {
+    const { raft, node, group } = replica;
+    if (!this.#mayLead(raft)) this.fail(`node ${node.id} leads group ${group} in term ${raft.term} and is no voter`);
+    const votes = this.#votesFor(group, raft.term, node.id);
+    const hasVoted = (voter: NodeId): boolean => voter === node.id || votes.has(voter);
+    if (hasMajorities(raft.membership, hasVoted)) return;
+    const { voters, outgoing } = raft.membership;
+    this.fail(
+      `node ${node.id} leads group ${group} in term ${raft.term} with the votes of [${[...votes].join()}] and its own; voters are ` +
+        `[${voters.join()}] and, for now, [${outgoing.join()}]`,
+    );
+  }
+
+  /** A voter of what is committed, as far as it knows, or of any change behind it. */
+  #mayLead(raft: SimReplica['raft']): boolean {
+    for (let index = raft.commit; index <= raft.lastId.index; index++) {
+      const { voters, outgoing } = raft.membershipAt(index);
+      if (voters.includes(raft.id) || outgoing.includes(raft.id)) return true;
+    }
+    return false;
+  }
+
+  #checkChange(replica: SimReplica, before: Change, after: Change): void {
+    if (!canBeDisjoint(before.membership, after.membership)) return;
+    this.fail(
+      `entry ${after.index} of group ${replica.group} on node ${replica.node.id} changes ${describe(before.membership)} to ` +
+        `${describe(after.membership)}, whose majorities need not share anybody`,
+    );
+  }
+
+  #checkBegun({ raft, node, group }: SimReplica, before: LogIndex): void {
+    if (before > raft.commit)
+      this.fail(
+        `node ${node.id} changes the members of group ${group} again; the change at ${before} is not committed`,
+      );
+    if (raft.termAt(raft.commit) !== raft.term)
+      this.fail(`node ${node.id} changes the members of group ${group} and has committed nothing in term ${raft.term}`);
+  }
+
+  /** What held before the entry, where no write of this life has shown it. */
+  #before({ raft }: SimReplica, index: LogIndex): Change | undefined {
+    if (index - 1 < raft.base.index || index - 1 > raft.lastId.index) return undefined;
+    const membership = raft.membershipAt(index - 1);
+    return membership.voters.length === 0 ? undefined : { index: this.#indexOf(raft, index - 1), membership };
+  }
+
+  /** Where that membership came into the log; the base, if it is not known. */
+  #indexOf(raft: SimReplica['raft'], at: LogIndex): LogIndex {
+    const membership = raft.membershipAt(at);
+    let index = at;
+    while (index > raft.base.index && raft.membershipAt(index - 1) === membership) index--;
+    return index;
+  }
+
+  #votesFor(group: GroupId, term: Term, candidate: NodeId): Set<NodeId> {
+    const key = `${group}/${term}/${candidate}`;
+    let votes = this.#votes.get(key);
+    if (votes === undefined) {
+      votes = new Set();
+      this.#votes.set(key, votes);
+    }
+    return votes;
+  }
+}
+
+interface Change {
+  readonly index: LogIndex;
+  readonly membership: Membership;
+}
+
+const describe = ({ voters, outgoing }: Membership): string => `[${voters.join()}] and [${outgoing.join()}]`;

@@ -1,0 +1,195 @@
+import type { ShardEffects } from '../../../src/queue/effects.ts';
+import type { Outcome } from '../../../src/queue/outcomes.ts';
+import { accountedBytes } from '../../../src/queue/reference-chunks.ts';
+import type { ShardMachine } from '../../../src/queue/shard-machine.ts';
+import type { QueueOverview } from '../../../src/queue/shard-reading.ts';
+import { type ModelConsumer, type ModelQueue, nameOf } from './model-state.ts';
+import type { Expected, ShardModel } from './shard-model.ts';
+
+/** Where the effects of an entry are not what the model expects; undefined: nowhere. */
+export function compareEffects(expected: Expected, effects: ShardEffects): string | undefined {
+  const { answers, refusals, cancelled, deleted } = expected;
+  return (
+    compareAnswers(answers, effects.answers) ??
+    compareFew('refusals', effects.refusals, refusals) ??
+    compareFew('cancelled consumers', effects.consumersCancelled, cancelled) ??
+    compareFew(
+      'deleted queues',
+      effects.queuesDeleted.map(({ id }) => id),
+      deleted,
+    ) ??
+    (effects.divergence === undefined ? undefined : `it takes its own state at ${effects.divergence.index} for wrong`)
+  );
+}
+
+/** Outcomes are rare: what has none is compared number by number. */
+function compareAnswers(expected: Expected['answers'], found: Expected['answers']): string | undefined {
+  const isPlainlySame =
+    expected.length === found.length &&
+    expected.every(({ node, incarnation, throughSequence, outcomes }, i) => {
+      const other = found[i]!;
+      return (
+        node === other.node &&
+        incarnation === other.incarnation &&
+        throughSequence === other.throughSequence &&
+        outcomes.length + other.outcomes.length === 0
+      );
+    });
+  return isPlainlySame ? undefined : differs('answers', found.map(plainAnswer), expected.map(plainAnswer));
+}
+
+const compareFew = (what: string, found: readonly unknown[], expected: readonly unknown[]): string | undefined =>
+  found.length + expected.length === 0 ? undefined : differs(what, found, expected);
+
+/** Counts of the whole shard and of each queue. Cheap: for every entry. */
+export function compareCounts(model: ShardModel, machine: ShardMachine): string | undefined {
+  const { messages, queues, tombstones, sessions } = machine.overview();
+  for (const name of Object.keys(messages) as (keyof typeof messages)[]) {
+    if (messages[name] !== model.counters[name])
+      return `${messages[name]} ${name}, but should be ${model.counters[name]}`;
+  }
+  if (queues.length !== model.queues.size) return `${queues.length} queues, but should be ${model.queues.size}`;
+  for (const found of queues) {
+    const queue = model.queues.get(found.id);
+    if (queue === undefined) return `queue ${found.id} should not be there`;
+    const wrong = compareQueue(found, queue);
+    if (wrong !== undefined) return `queue ${found.id}: ${wrong}`;
+  }
+  if (tombstones !== model.tombstones.size) return `${tombstones} tombstones, but should be ${model.tombstones.size}`;
+  const members = model.members.all().length;
+  return sessions === members ? undefined : `${sessions} sessions, but should be ${members}`;
+}
+
+function compareQueue(found: QueueOverview, { config, ready, consumers }: ModelQueue): string | undefined {
+  let unacked = 0;
+  let active = 0;
+  let bytes = 0;
+  for (const message of ready) bytes += message.bytes;
+  for (const { held, state } of consumers) {
+    unacked += held.size;
+    if (state === 'active') active++;
+    for (const message of held.values()) bytes += message.bytes;
+  }
+  if (found.name !== config.name || found.vhost !== config.vhost) return `its name is ${found.name}`;
+  if (found.ready !== ready.length) return `${found.ready} messages ready, but should be ${ready.length}`;
+  if (found.unacked !== unacked) return `${found.unacked} messages held, but should be ${unacked}`;
+  if (found.consumers !== active) return `${found.consumers} consumers, but should be ${active}`;
+  return found.bytes === bytes ? undefined : `${found.bytes} bytes, but should be ${bytes}`;
+}
+
+/** Everything that can be asked of the machine. */
+export function compareState(model: ShardModel, machine: ShardMachine): string | undefined {
+  const names = machine.pendingNameRemovals().map(({ id }) => id);
+  const different =
+    compareCounts(model, machine) ??
+    differs(
+      'names to be removed',
+      names,
+      [...model.tombstones.named].sort((a, b) => a - b),
+    );
+  if (different !== undefined) return different;
+  for (const session of model.members.all()) {
+    const { node, incarnation, lastSequence, seenThrough } = session;
+    const name = `session of node ${node}.${incarnation}`;
+    const outcomes = machine.outcomesAfter(node, incarnation, seenThrough);
+    const wrong =
+      differs(`last sequence of the ${name}`, machine.lastSequenceOf(node, incarnation), lastSequence) ??
+      differs(`outcomes of the ${name}`, outcomes.map(plainOutcome), session.outcomes.map(plainOutcome)) ??
+      differs(
+        `consumers of the ${name}`,
+        machine.consumersOf(node, incarnation),
+        [...session.consumers.values()].map(viewOf).sort((a, b) => a.consumer - b.consumer),
+      );
+    if (wrong !== undefined) return wrong;
+    for (const consumer of session.consumers.values()) {
+      const held = compareHeld(machine, consumer);
+      if (held !== undefined) return held;
+    }
+  }
+  for (const [node, through] of model.members.fenced()) {
+    if (!machine.isFenced(node, through as never)) return `node ${node} was fenced through ${through}, and is not`;
+    if (machine.isFenced(node, (through + 1) as never)) return `node ${node} is fenced above ${through}`;
+  }
+  return differs('living bytes by entry', livingOf(machine), livingIn(model));
+}
+
+function compareHeld(machine: ShardMachine, consumer: ModelConsumer): string | undefined {
+  const { node, incarnation } = consumer.session;
+  const list = machine.unsettledAfter(node, incarnation, consumer.id, 0);
+  if (list === undefined) return `${nameOf(consumer)} is unknown`;
+  const found = list.numbers.map((number, i) => [number, list.entries[i], list.positions[i], list.deliveryCounts[i]]);
+  const held = [...consumer.held].map(([number, { parts, attempts }]) => {
+    const { entry, position } = parts[0]!;
+    return [number, entry, position, attempts];
+  });
+  return differs(`what ${nameOf(consumer)} holds (number, entry, position, delivery count)`, found, held);
+}
+
+function viewOf({ id, queueId, tag, state, isExclusive, credit, last, bytes, held }: ModelConsumer) {
+  const { prefetch, deliverThrough, bytesThrough } = credit;
+  return {
+    consumer: id,
+    queue: queueId,
+    tag,
+    state,
+    isExclusive,
+    prefetch,
+    deliverThrough,
+    bytesThrough,
+    lastDelivery: last,
+    bytesDelivered: bytes,
+    unsettled: held.size,
+  };
+}
+
+/** Bytes by entry that messages which are alive refer to, as the machine says. */
+function livingOf(machine: ShardMachine): [number, number][] {
+  const living = new Map<number, number>();
+  for (const { entries, accounted } of machine.liveReferences(0, Number.MAX_SAFE_INTEGER)) {
+    for (const [i, entry] of entries.entries()) living.set(entry, (living.get(entry) ?? 0) + accounted[i]!);
+  }
+  return [...living].sort(([a], [b]) => a - b);
+}
+
+function livingIn(model: ShardModel): [number, number][] {
+  const living = new Map<number, number>();
+  const add = (entry: number, bytes: number): void => void living.set(entry, (living.get(entry) ?? 0) + bytes);
+  const large = new Set<object>();
+  for (const { ready, consumers } of model.queues.values()) {
+    for (const message of [...ready, ...consumers.flatMap(({ held }) => [...held.values()])]) {
+      const { parts, shares } = message;
+      if (parts.length === 1 && !message.isAssembled) add(parts[0]!.entry, accountedBytes(message.bytes, shares));
+      else if (!large.has(parts)) for (const part of parts) add(part.entry, part.length);
+      large.add(parts);
+    }
+  }
+  for (const { uploads } of model.members.all()) {
+    for (const { parts } of uploads.values()) for (const part of parts) add(part.entry, part.length);
+  }
+  return [...living].sort(([a], [b]) => a - b);
+}
+
+const plainAnswer = ({ node, incarnation, throughSequence, outcomes }: ShardEffects['answers'][number]) => ({
+  node,
+  incarnation,
+  throughSequence,
+  outcomes: outcomes.map(plainOutcome),
+});
+
+const plainOutcome = ({ sequence, outcome }: { readonly sequence: number; readonly outcome: Outcome }) => ({
+  sequence,
+  outcome,
+});
+
+/** Compares plain data; fields that are undefined do not count. */
+function differs(what: string, found: unknown, expected: unknown): string | undefined {
+  const [one, other] = [canonical(found), canonical(expected)];
+  return one === other ? undefined : `${what}: ${one}, but should be ${other}`;
+}
+
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_key, part: unknown) =>
+    part !== null && typeof part === 'object' && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );

@@ -1,0 +1,296 @@
+import { assert } from '../../../src/lib/assert.ts';
+import type { ConsumerId, QueueId } from '../../../src/lib/ids.ts';
+import { CommandKind, type DecodedCommand, Settlement } from '../../../src/queue/commands.ts';
+import type { BodyPart, ConsumerAddress } from '../../../src/queue/effects.ts';
+import type { Outcome } from '../../../src/queue/outcomes.ts';
+import type { MessageCounters } from '../../../src/queue/shard-state.ts';
+import { bytesOf, type ModelConsumer, type ModelListener, type ModelQueue, type ModelSession } from './model-state.ts';
+import { ModelTombstones } from './model-tombstones.ts';
+
+const NO_SUCH_QUEUE: Outcome = { kind: 'no-such-queue' };
+
+/** Queues, their messages and their consumers, one message at a time. */
+export class ModelQueues {
+  readonly all = new Map<QueueId, ModelQueue>();
+  readonly tombstones = new ModelTombstones();
+  readonly counters: MessageCounters = {
+    enqueued: 0,
+    ready: 0,
+    checkedOut: 0,
+    settled: 0,
+    purged: 0,
+    deleted: 0,
+    discarded: 0,
+    ignoredSettlements: 0,
+  };
+  readonly #listener: ModelListener;
+  /** Of the entry that is being followed: consumers to be told that their queue is gone, and deleted queues. */
+  cancelled: ConsumerAddress[] = [];
+  deleted: QueueId[] = [];
+
+  constructor(listener: ModelListener) {
+    this.#listener = listener;
+  }
+
+  /** A message that could be handed out and a consumer that could take it; undefined if there is no such pair. */
+  unserved(): { readonly queue: ModelQueue; readonly consumer: ModelConsumer } | undefined {
+    for (const queue of this.all.values()) {
+      if (queue.ready.length === 0) continue;
+      const consumer = queue.consumers.find(canTake);
+      if (consumer !== undefined) return { queue, consumer };
+    }
+    return undefined;
+  }
+
+  /** Who is served next, if anybody. Those who cannot take a message any more lose their turn. */
+  next(queue: ModelQueue): ModelConsumer | undefined {
+    while (queue.ring.length > 0 && !canTake(queue.ring[0]!)) queue.ring.shift();
+    return queue.ring[0];
+  }
+
+  /** The first one in turn got a message and is the last one now. */
+  rotate({ ring }: ModelQueue): void {
+    ring.push(ring.shift()!);
+  }
+
+  /** Perhaps it can take a message now: its turn comes after all others. */
+  #offer(consumer: ModelConsumer): void {
+    const ring = consumer.queue?.ring;
+    if (canTake(consumer) && ring?.includes(consumer) === false) ring.push(consumer);
+  }
+
+  handOut(queue: ModelQueue, consumer: ModelConsumer): number {
+    const message = queue.ready.shift()!;
+    const number = ++consumer.last;
+    consumer.bytes += message.bytes;
+    consumer.held.set(number, message);
+    this.counters.ready--;
+    this.counters.checkedOut++;
+    this.#listener.handedOut(message, consumer, number);
+    return number;
+  }
+
+  enqueue(
+    session: ModelSession,
+    queues: readonly QueueId[],
+    head: BodyPart,
+    upload: number | undefined,
+  ): Outcome | undefined {
+    const parts = [head];
+    if (upload !== undefined) {
+      const uploaded = session.uploads.get(upload);
+      if (uploaded === undefined) return { kind: 'no-such-upload' };
+      session.uploads.delete(upload);
+      parts.push(...uploaded.parts);
+    }
+    const targets = queues.flatMap(id => this.all.get(id) ?? []);
+    const shares = targets.length;
+    for (const queue of targets) {
+      const place = queue.places++;
+      const isAssembled = upload !== undefined;
+      const message = { queue: queue.id, place, parts, bytes: bytesOf(parts), isAssembled, shares, attempts: 0 };
+      queue.ready.push(message);
+      this.counters.enqueued++;
+      this.counters.ready++;
+      this.#listener.entered(message, session);
+    }
+    return shares === 0 ? NO_SUCH_QUEUE : undefined;
+  }
+
+  settleRange(consumer: ModelConsumer, how: Settlement, first: number, last: number): void {
+    const numbers = [...consumer.held.keys()].filter(number => number >= first && number <= last);
+    if (numbers.length === 0) this.counters.ignoredSettlements++;
+    for (const number of numbers) this.#settleOne(consumer, how, number);
+    if (numbers.length > 0) this.#offer(consumer);
+  }
+
+  #settleOne(consumer: ModelConsumer, how: Settlement, number: number): void {
+    const message = consumer.held.get(number)!;
+    consumer.held.delete(number);
+    this.counters.checkedOut--;
+    if (how === Settlement.return) {
+      message.attempts++;
+      this.counters.ready++;
+      const { ready } = consumer.queue!;
+      const behind = ready.findIndex(other => other.place > message.place);
+      ready.splice(behind === -1 ? ready.length : behind, 0, message);
+      this.#listener.returned(message, consumer, number);
+      return;
+    }
+    const departure = how === Settlement.settle ? 'settled' : 'discarded';
+    this.counters[departure]++;
+    this.#listener.departed(message, departure, consumer, number);
+  }
+
+  execute(session: ModelSession, command: DecodedCommand): Outcome | undefined {
+    switch (command.kind) {
+      case CommandKind.ensureQueue:
+        if (this.all.has(command.queue)) return undefined;
+        if (this.tombstones.has(command.queue)) return NO_SUCH_QUEUE;
+        if (session.topologyIndex < this.tombstones.prunedThrough) return { kind: 'stale-topology' };
+        this.all.set(command.queue, {
+          id: command.queue,
+          config: command.config,
+          ready: [],
+          consumers: [],
+          ring: [],
+          places: 0,
+        });
+        return undefined;
+      case CommandKind.abandonUpload:
+        session.uploads.delete(command.upload);
+        return undefined;
+      case CommandKind.consume:
+        return this.#consume(session, command);
+      case CommandKind.credit: {
+        const consumer = session.consumers.get(command.consumer);
+        if (consumer === undefined) return undefined;
+        consumer.credit = command;
+        this.#offer(consumer);
+        return undefined;
+      }
+      case CommandKind.cancel:
+      case CommandKind.release: {
+        const consumer = session.consumers.get(command.consumer);
+        if (consumer === undefined) return undefined;
+        this.#stop(consumer);
+        if (command.kind === CommandKind.release) this.release(consumer);
+        return undefined;
+      }
+      default:
+        return this.#executeOnQueue(session, command);
+    }
+  }
+
+  #executeOnQueue(session: ModelSession, command: DecodedCommand): Outcome {
+    assert('queue' in command, 'a command of a leader in a batch of a node');
+    const queue = this.all.get(command.queue);
+    if (queue === undefined) return NO_SUCH_QUEUE;
+    const consumers = queue.consumers.filter(isActive).length;
+    switch (command.kind) {
+      case CommandKind.get:
+        return this.#get(session, queue, command.consumer, command.autoSettle);
+      case CommandKind.count:
+        return { kind: 'counted', ready: queue.ready.length, consumers };
+      case CommandKind.purge: {
+        const purged = queue.ready;
+        queue.ready = [];
+        this.counters.ready -= purged.length;
+        this.counters.purged += purged.length;
+        for (const message of purged) this.#listener.departed(message, 'purged', undefined, undefined);
+        return { kind: 'purged', messages: purged.length };
+      }
+      case CommandKind.deleteQueue: {
+        if (command.ifUnused && consumers > 0) return { kind: 'in-use' };
+        const messages = queue.ready.length;
+        if (command.ifEmpty && messages > 0) return { kind: 'not-empty' };
+        this.#deleteQueue(queue);
+        return { kind: 'deleted', messages };
+      }
+      default:
+        assert(false, () => `command ${command.kind} from a node`);
+    }
+  }
+
+  #consume(
+    session: ModelSession,
+    command: Extract<DecodedCommand, { kind: typeof CommandKind.consume }>,
+  ): Outcome | undefined {
+    const queue = this.all.get(command.queue);
+    if (queue === undefined) return NO_SUCH_QUEUE;
+    if (session.consumers.has(command.consumer)) return { kind: 'consumer-exists' };
+    const others = queue.consumers.filter(isActive);
+    if (others.some(other => other.isExclusive) || (command.exclusive && others.length > 0)) {
+      return { kind: 'exclusive-refused' };
+    }
+    const { consumer: id, tag, exclusive } = command;
+    const added = { id, tag, isExclusive: exclusive, state: 'active', credit: command } as const;
+    this.#offer(this.#addConsumer(session, queue, added));
+    return undefined;
+  }
+
+  #get(session: ModelSession, queue: ModelQueue, id: ConsumerId, autoSettle: boolean): Outcome {
+    const known = session.consumers.get(id);
+    if (known !== undefined && (known.queue !== queue || known.state !== 'getter')) return { kind: 'consumer-exists' };
+    const message = queue.ready[0];
+    if (message === undefined) return { kind: 'empty' };
+    const credit = { prefetch: 0, deliverThrough: 0, bytesThrough: 0 };
+    const getter =
+      known ?? this.#addConsumer(session, queue, { id, tag: '', isExclusive: false, state: 'getter', credit });
+    const number = this.handOut(queue, getter);
+    const { entry, position } = message.parts[0]!;
+    const parts = message.parts.length > 1 ? message.parts : undefined;
+    return {
+      kind: 'message',
+      consumer: id,
+      number,
+      body: { entry, position, length: message.bytes, parts },
+      deliveryCount: message.attempts,
+      readyLeft: queue.ready.length,
+      autoSettle,
+    };
+  }
+
+  #addConsumer(
+    session: ModelSession,
+    queue: ModelQueue,
+    added: Pick<ModelConsumer, 'id' | 'tag' | 'isExclusive' | 'state' | 'credit'>,
+  ): ModelConsumer {
+    const start = { queueId: queue.id, last: 0, bytes: 0, held: new Map() };
+    const consumer: ModelConsumer = { session, queue, ...start, ...added };
+    session.consumers.set(added.id, consumer);
+    queue.consumers.push(consumer);
+    return consumer;
+  }
+
+  /** Nothing more is handed out to it; an auto-delete queue goes with its last consumer. */
+  #stop(consumer: ModelConsumer): void {
+    const { queue } = consumer;
+    if (consumer.state !== 'active' || queue === undefined) return;
+    consumer.state = 'cancelled';
+    queue.ring = queue.ring.filter(other => other !== consumer);
+    if (queue.config.autoDelete && !queue.consumers.some(isActive)) this.#deleteQueue(queue);
+  }
+
+  release(consumer: ModelConsumer): void {
+    for (const number of [...consumer.held.keys()]) this.#settleOne(consumer, Settlement.return, number);
+    this.#stop(consumer);
+    consumer.session.consumers.delete(consumer.id);
+    const { queue } = consumer;
+    queue?.consumers.splice(queue.consumers.indexOf(consumer), 1);
+  }
+
+  #deleteQueue(queue: ModelQueue): void {
+    this.all.delete(queue.id);
+    this.tombstones.add(queue.id);
+    this.deleted.push(queue.id);
+    for (const message of queue.ready) {
+      this.counters.ready--;
+      this.counters.deleted++;
+      this.#listener.departed(message, 'deleted', undefined, undefined);
+    }
+    for (const consumer of queue.consumers) {
+      for (const [number, message] of consumer.held) {
+        this.counters.checkedOut--;
+        this.counters.deleted++;
+        this.#listener.departed(message, 'deleted', consumer, number);
+      }
+      consumer.held.clear();
+      if (consumer.state === 'active') {
+        const { node, incarnation } = consumer.session;
+        this.cancelled.push({ node, incarnation, consumer: consumer.id, queue: queue.id });
+      }
+      consumer.state = 'queue-deleted';
+      consumer.queue = undefined;
+    }
+    this.#listener.queueDeleted(queue);
+  }
+}
+
+const isActive = ({ state }: ModelConsumer): boolean => state === 'active';
+
+export const canTake = ({ state, credit, held, last, bytes }: ModelConsumer): boolean =>
+  state === 'active' &&
+  (credit.prefetch === 0 || held.size < credit.prefetch) &&
+  last < credit.deliverThrough &&
+  bytes < credit.bytesThrough;

@@ -1,0 +1,226 @@
+import { ByteReader } from '../../../src/lib/bytes.ts';
+import { consumerId, type LogIndex, type QueueId, queueId } from '../../../src/lib/ids.ts';
+import { CommandKind, type DecodedCommand, EnqueueFlag, Settlement } from '../../../src/queue/commands.ts';
+import type { BodyPart, ConsumerAddress, ShardEffects } from '../../../src/queue/effects.ts';
+import { type BatchHeader, readBatchHeader, readCommand } from '../../../src/queue/entry-codec.ts';
+import type { MessageCounters } from '../../../src/queue/shard-state.ts';
+import { DeliveryReader } from './delivery-reader.ts';
+import { ModelMembers } from './model-members.ts';
+import { canTake, ModelQueues } from './model-queues.ts';
+import type { ModelListener, ModelQueue, ModelSession } from './model-state.ts';
+import type { ModelTombstones } from './model-tombstones.ts';
+
+/** What is expected of the effects of one entry. */
+export interface Expected {
+  readonly answers: ShardEffects['answers'][number][];
+  readonly refusals: ShardEffects['refusals'][number][];
+  readonly cancelled: ConsumerAddress[];
+  readonly deleted: QueueId[];
+}
+
+/**
+ * What a shard promises, written with arrays and maps, one message at a time. It follows a log and says for each entry what must come
+ * out of it. Only the order in which several queues are looked at is left open. Work is never left over: entries must concern fewer
+ * messages than one step of the machine does.
+ */
+export class ShardModel {
+  readonly members = new ModelMembers();
+  readonly #all: ModelQueues;
+  readonly #listener: ModelListener;
+  readonly #fail: (message: string) => never;
+  /** The entry that is being followed. */
+  #index: LogIndex = 0;
+  #expected: Expected = { answers: [], refusals: [], cancelled: [], deleted: [] };
+
+  constructor(listener: ModelListener, fail: (message: string) => never) {
+    this.#listener = listener;
+    this.#fail = fail;
+    this.#all = new ModelQueues(listener);
+  }
+
+  get applied(): LogIndex {
+    return this.#index;
+  }
+  get queues(): ReadonlyMap<QueueId, ModelQueue> {
+    return this.#all.all;
+  }
+  get tombstones(): ModelTombstones {
+    return this.#all.tombstones;
+  }
+  get counters(): Readonly<MessageCounters> {
+    return this.#all.counters;
+  }
+
+  /** Follows one entry; `effects` is what the machine made of it. */
+  follow(index: LogIndex, payload: Uint8Array, effects: ShardEffects): Expected {
+    this.#index = index;
+    this.#all.cancelled = [];
+    this.#all.deleted = [];
+    this.#expected = { answers: [], refusals: [], cancelled: this.#all.cancelled, deleted: this.#all.deleted };
+    const deliveries = new DeliveryReader(effects.deliveries);
+    if (payload.length > 0) {
+      const reader = new ByteReader(payload);
+      reader.skip(9);
+      while (reader.remaining > 0) {
+        const end = reader.u32() + reader.position;
+        this.#batch(reader, readBatchHeader(reader), end);
+        this.#handOutAll(deliveries);
+      }
+    }
+    if (!deliveries.isDone) this.#fail(`entry ${index} hands out more than it may: ${deliveries.describe()}`);
+    return this.#expected;
+  }
+
+  #handOutAll(deliveries: DeliveryReader): void {
+    for (let unserved = this.#all.unserved(); unserved !== undefined; unserved = this.#all.unserved()) {
+      const next = deliveries.take();
+      if (next === undefined) {
+        const { queue, consumer } = unserved;
+        this.#fail(
+          `queue ${queue.id} has ${queue.ready.length} messages ready and consumer ${consumer.id} of node ` +
+            `${consumer.session.node} has credit; entry ${this.#index} hands out nothing`,
+        );
+      }
+      const { address } = next;
+      const consumer = this.members.find(address.node, address.incarnation)?.consumers.get(address.consumer);
+      const name = `delivery ${next.number} to consumer ${address.consumer} of node ${address.node}.${address.incarnation}`;
+      if (consumer?.queue === undefined) this.#fail(`${name}: there is no such consumer`);
+      const { queue } = consumer;
+      if (!canTake(consumer)) {
+        const { prefetch, deliverThrough } = consumer.credit;
+        this.#fail(
+          `${name}: it is ${consumer.state}, holds ${consumer.held.size} with a prefetch of ${prefetch} and has had ` +
+            `${consumer.last} of ${deliverThrough}`,
+        );
+      }
+      const message = queue.ready[0];
+      if (message === undefined) this.#fail(`${name}: queue ${queue.id} has no message ready`);
+      const served = this.#all.next(queue);
+      if (served !== consumer) this.#fail(`${name}: it is the turn of consumer ${served?.id}`);
+      if (address.queue !== queue.id) this.#fail(`${name} comes from queue ${address.queue}, not ${queue.id}`);
+      const number = this.#all.handOut(queue, consumer);
+      this.#all.rotate(queue);
+      const problem = deliveries.compare(next, number, message);
+      if (problem !== undefined) this.#fail(`${name}: ${problem}`);
+    }
+    for (const queue of this.queues.values()) if (queue.ready.length > 0) this.#all.next(queue);
+  }
+
+  #batch(reader: ByteReader, header: BatchHeader, end: number): void {
+    if (header.node === 0) {
+      for (let i = 0; i < header.commandCount; i++) {
+        reader.u32();
+        this.#lead(readCommand(reader, reader.u8() as CommandKind));
+      }
+      return;
+    }
+    const session = this.#admit(header);
+    if (session !== undefined) {
+      this.#seen(session, header.seenThrough);
+      if (this.members.heard(session, header.topologyIndex)) this.#prune();
+      for (let i = 0; i < header.commandCount; i++) {
+        const commandEnd = reader.u32() + reader.position;
+        if (header.firstSequence + i === session.lastSequence + 1) this.#executeNext(session, reader, commandEnd);
+        reader.skip(commandEnd - reader.position);
+      }
+      const { node, incarnation, lastSequence: throughSequence } = session;
+      const outcomes = session.outcomes.filter(({ sequence }) => sequence >= header.firstSequence);
+      this.#expected.answers.push({ node, incarnation, throughSequence, outcomes });
+    }
+    reader.skip(end - reader.position);
+  }
+
+  #admit({ node, incarnation, firstSequence }: BatchHeader): ModelSession | undefined {
+    const { members } = this;
+    if (members.isFenced(node, incarnation)) {
+      this.#expected.refusals.push({ reason: 'fenced', node, incarnation });
+      return undefined;
+    }
+    const known = members.find(node, incarnation);
+    const expectedSequence = (known?.lastSequence ?? 0) + 1;
+    if (firstSequence > expectedSequence) {
+      this.#expected.refusals.push({ reason: 'gap', node, incarnation, expectedSequence });
+      return undefined;
+    }
+    return known ?? members.open(node, incarnation);
+  }
+
+  /** The sender has these answers: they are forgotten, and messages got with automatic settlement are settled. */
+  #seen(session: ModelSession, through: number): void {
+    session.seenThrough = Math.max(session.seenThrough, through);
+    const seen = session.outcomes.filter(({ sequence }) => sequence <= through);
+    session.outcomes = session.outcomes.filter(({ sequence }) => sequence > through);
+    for (const { outcome } of seen) {
+      if (outcome.kind !== 'message' || !outcome.autoSettle) continue;
+      const getter = session.consumers.get(outcome.consumer);
+      if (getter !== undefined) this.#all.settleRange(getter, Settlement.settle, outcome.number, outcome.number);
+    }
+  }
+
+  #executeNext(session: ModelSession, reader: ByteReader, end: number): void {
+    const sequence = ++session.lastSequence;
+    const kind = reader.u8() as CommandKind;
+    if (kind === CommandKind.enqueue || kind === CommandKind.part) {
+      this.#executePublish(session, sequence, kind, reader, end);
+      return;
+    }
+    if (kind === CommandKind.settle) {
+      this.#settle(session, reader, end);
+      return;
+    }
+    const command = readCommand(reader, kind);
+    const outcome = this.#all.execute(session, command);
+    if (outcome !== undefined) session.outcomes.push({ sequence, outcome });
+    const queues = 'queue' in command ? [command.queue] : [];
+    this.#listener.executed(session, sequence, { kind, queues, outcome, body: undefined }, this.#index);
+  }
+
+  #executePublish(session: ModelSession, sequence: number, kind: CommandKind, reader: ByteReader, end: number): void {
+    if (kind === CommandKind.part) {
+      const upload = reader.u32();
+      const known = session.uploads.get(upload) ?? { parts: [] };
+      session.uploads.set(upload, known);
+      known.parts.push(this.#partHere(reader, end));
+      return;
+    }
+    const isAssembled = (reader.u8() & EnqueueFlag.assembled) !== 0;
+    const upload = isAssembled ? reader.u32() : undefined;
+    const queues = Array.from({ length: reader.u16() }, () => queueId(reader.u48()));
+    const body = this.#partHere(reader, end);
+    const outcome = this.#all.enqueue(session, queues, body, upload);
+    if (outcome !== undefined) session.outcomes.push({ sequence, outcome });
+    this.#listener.executed(session, sequence, { kind, queues, outcome, body }, this.#index);
+  }
+
+  #partHere(reader: ByteReader, end: number): BodyPart {
+    return { entry: this.#index, position: reader.position, length: end - reader.position };
+  }
+
+  #settle(session: ModelSession, reader: ByteReader, end: number): void {
+    const how = reader.u8() as Settlement;
+    const consumer = session.consumers.get(consumerId(reader.u32()));
+    while (reader.position < end) {
+      const [first, last] = [reader.u48(), reader.u48()];
+      if (consumer === undefined) this.#all.counters.ignoredSettlements++;
+      else this.#all.settleRange(consumer, how, first, last);
+    }
+  }
+
+  #lead(command: DecodedCommand): void {
+    if (command.kind === CommandKind.fence) {
+      for (const session of this.members.fence(command.node, command.incarnation)) {
+        session.outcomes = [];
+        session.uploads.clear();
+        for (const consumer of [...session.consumers.values()]) this.#all.release(consumer);
+      }
+      this.#prune();
+    } else if (command.kind === CommandKind.nameRemoved) {
+      this.#all.tombstones.nameRemoved(command.queue, command.topologyIndex);
+      this.#prune();
+    }
+  }
+
+  #prune(): void {
+    this.#all.tombstones.prune(this.members.topologyIndexMin);
+  }
+}

@@ -1,0 +1,61 @@
+import type { GroupId } from '../../../src/lib/ids.ts';
+import { type ModelConsumer, type ModelQueue, nameOf } from '../model/model-state.ts';
+import type { Workload } from './workload.ts';
+
+/** What is left in the queues, and whose turn it is. */
+export class Backlog {
+  readonly #workload: Workload;
+
+  constructor(workload: Workload) {
+    this.#workload = workload;
+  }
+
+  /** What must still happen until every queue is empty, as a sentence. */
+  pending(): string | undefined {
+    const { cluster, auditor, volatile } = this.#workload;
+    for (const group of [...cluster.groups, ...volatile.groups()]) {
+      const model = auditor.model(group);
+      if (model === undefined) continue;
+      for (const id of model.tombstones.named) return `queue ${id} is deleted; group 0 still has its name`;
+      for (const queue of model.queues.values()) {
+        const pending = this.#pendingIn(group, queue);
+        if (pending !== undefined) return pending;
+      }
+    }
+    return undefined;
+  }
+
+  #pendingIn(group: GroupId, queue: ModelQueue): string | undefined {
+    const { id, config, ready, consumers } = queue;
+    const name = `queue ${id} of group ${group}`;
+    const { auditor, topology, volatile } = this.#workload;
+    const isVolatile = volatile.groupOf(id) !== undefined;
+    const current = isVolatile ? undefined : topology.current(config.name);
+    if (!isVolatile && current?.id !== id)
+      return `${name} is there, but ${config.name} is queue ${current?.id ?? 'nothing'}`;
+    for (const consumer of consumers) {
+      for (const [number, message] of consumer.held) {
+        return (
+          `message ${auditor.idOf(message)} of ${name} is held by ${nameOf(consumer)} as delivery ${number}; ` +
+          `${this.#stateOf(consumer)}`
+        );
+      }
+    }
+    const first = ready[0];
+    if (first === undefined) return undefined;
+    const active = consumers.filter(({ state }) => state === 'active');
+    // A volatile queue is seen on its node only, where perhaps nobody consumes.
+    if (isVolatile && active.length === 0) return undefined;
+    const waiting = active.map(one => `${nameOf(one)} has had ${one.last} of ${one.credit.deliverThrough}`);
+    return (
+      `message ${auditor.idOf(first)} is the first of ${ready.length} ready in ${name}; ` +
+      `${waiting.join(', ') || 'nobody consumes'}`
+    );
+  }
+
+  #stateOf({ session }: ModelConsumer): string {
+    const { gateway } = this.#workload.cluster.node(session.node);
+    if (gateway?.incarnation === session.incarnation) return 'its node is alive and has to settle it';
+    return 'its node is gone and has to be fenced';
+  }
+}
