@@ -13,7 +13,7 @@ import { DevCluster } from '../test/cluster/warren-cluster.ts';
 /**
  * kill -9 of one node after another under load, then of all at once, judged by what the clients saw.
  *
- *   npm run test:kill -- --rounds 30 [--seed N] [--per-second 1000]
+ *   npm run test:kill -- --rounds 30 [--seed N] [--per-second 1000] [--body-bytes 100]
  *
  * A history with violations is left behind as JSON lines.
  */
@@ -22,6 +22,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '9' },
     seed: { type: 'string', default: String(randomInt(2 ** 31)) },
     'per-second': { type: 'string', default: '1000' },
+    'body-bytes': { type: 'string', default: '100' },
   },
 });
 const rounds = Number(values.rounds);
@@ -46,7 +47,7 @@ async function killRounds(cluster: DevCluster): Promise<Criterion[]> {
   const load = await LoadedQueue.start(cluster, {
     queue: 'loaded',
     perSecond: Number(values['per-second']),
-    bodyBytes: 100,
+    bodyBytes: Number(values['body-bytes']),
     prefetch: 200,
   });
   try {

@@ -77,7 +77,13 @@ describe('a development cluster', () => {
 
   it('keeps its promises when a node of each kind is killed, and then all at once', async () => {
     const random = new SeededRandom(1);
-    const load = await LoadedQueue.start(cluster, { queue: 'loaded', perSecond: 500, bodyBytes: 100, prefetch: 200 });
+    // So much that a node that comes back needs entries which its leader no longer has in memory.
+    const load = await LoadedQueue.start(cluster, {
+      queue: 'loaded',
+      perSecond: 300,
+      bodyBytes: 30_000,
+      prefetch: 200,
+    });
     await load.kill({ leader: true, publisherOnVictim: false, consumerOnVictim: false }, random);
     await load.kill({ leader: false, publisherOnVictim: true, consumerOnVictim: false }, random);
     await load.kill({ leader: false, publisherOnVictim: false, consumerOnVictim: true }, random);
