@@ -33,6 +33,14 @@ import {
 } from './shard-reading.ts';
 import { ShardState } from './shard-state.ts';
 
+/** Commands whose outcome depends on what is ready. */
+const LOOK_AT_READY: ReadonlySet<CommandKind> = new Set([
+  CommandKind.get,
+  CommandKind.purge,
+  CommandKind.count,
+  CommandKind.deleteQueue,
+]);
+
 /** The state machine of one shard: many queues behind one log. Pure; see `ShardEffects` for what comes out. */
 export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable {
   #state: ShardState;
@@ -280,6 +288,8 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
 
   #executeDecoded(session: Session, command: DecodedCommand): Outcome | undefined {
     const state = this.#state;
+    // A consumer that waits comes before whoever asks later: what it takes is not there to be got, counted or purged.
+    if (LOOK_AT_READY.has(command.kind)) checkoutTouched(state);
     switch (command.kind) {
       case CommandKind.ensureQueue:
         return this.#ensureQueue(session, command);

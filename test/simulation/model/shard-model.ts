@@ -18,6 +18,14 @@ export interface Expected {
   readonly deleted: QueueId[];
 }
 
+/** Whoever waits for messages comes before these. */
+const LOOK_AT_READY: ReadonlySet<CommandKind> = new Set([
+  CommandKind.get,
+  CommandKind.purge,
+  CommandKind.count,
+  CommandKind.deleteQueue,
+]);
+
 /**
  * What a shard promises, written with arrays and maps, one message at a time. It follows a log and says for each entry what must come
  * out of it. Only the order in which several queues are looked at is left open. Work is never left over: entries must concern fewer
@@ -63,7 +71,7 @@ export class ShardModel {
       reader.skip(9);
       while (reader.remaining > 0) {
         const end = reader.u32() + reader.position;
-        this.#batch(reader, readBatchHeader(reader), end);
+        this.#batch(reader, readBatchHeader(reader), end, deliveries);
         this.#handOutAll(deliveries);
       }
     }
@@ -106,7 +114,7 @@ export class ShardModel {
     for (const queue of this.queues.values()) if (queue.ready.length > 0) this.#all.next(queue);
   }
 
-  #batch(reader: ByteReader, header: BatchHeader, end: number): void {
+  #batch(reader: ByteReader, header: BatchHeader, end: number, deliveries: DeliveryReader): void {
     if (header.node === 0) {
       for (let i = 0; i < header.commandCount; i++) {
         reader.u32();
@@ -120,7 +128,9 @@ export class ShardModel {
       if (this.members.heard(session, header.topologyIndex)) this.#prune();
       for (let i = 0; i < header.commandCount; i++) {
         const commandEnd = reader.u32() + reader.position;
-        if (header.firstSequence + i === session.lastSequence + 1) this.#executeNext(session, reader, commandEnd);
+        if (header.firstSequence + i === session.lastSequence + 1) {
+          this.#executeNext(session, reader, commandEnd, deliveries);
+        }
         reader.skip(commandEnd - reader.position);
       }
       const { node, incarnation, lastSequence: throughSequence } = session;
@@ -157,7 +167,7 @@ export class ShardModel {
     }
   }
 
-  #executeNext(session: ModelSession, reader: ByteReader, end: number): void {
+  #executeNext(session: ModelSession, reader: ByteReader, end: number, deliveries: DeliveryReader): void {
     const sequence = ++session.lastSequence;
     const kind = reader.u8() as CommandKind;
     if (kind === CommandKind.enqueue || kind === CommandKind.part) {
@@ -169,6 +179,7 @@ export class ShardModel {
       return;
     }
     const command = readCommand(reader, kind);
+    if (LOOK_AT_READY.has(kind)) this.#handOutAll(deliveries);
     const outcome = this.#all.execute(session, command);
     if (outcome !== undefined) session.outcomes.push({ sequence, outcome });
     const queues = 'queue' in command ? [command.queue] : [];

@@ -49,6 +49,14 @@ describe('consumers', () => {
     expect(driver.bodies(driver.run(BOB, consume(1)))).toEqual(['a', 'b']);
   });
 
+  it('come before whoever asks for a message, its count or its end behind the publish, in one batch too', () => {
+    const driver = new ShardDriver();
+    driver.run(ALICE, declare(), consume(1));
+    const effects = driver.run(ALICE, enqueue('a'), get(2), enqueue('b'), out => writeCount(out, QUEUE));
+    expect(driver.bodies(effects)).toEqual(['a', 'b']);
+    expect(outcomes(effects)).toMatchObject([{ kind: 'empty' }, { kind: 'counted', ready: 0 }]);
+  });
+
   it('hold at most their prefetch, and get the next message for each one they settle', () => {
     const driver = new ShardDriver();
     driver.run(ALICE, declare(), consume(1, { prefetch: 2 }));
