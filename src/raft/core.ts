@@ -84,6 +84,8 @@ export class Core {
 
   /** The term at recovery of a replica that lost acknowledged entries; undefined once it is whole (R16). */
   damagedTerm: Term | undefined;
+  /** The damage may have taken a later term with it, whose leader counts what is lost: the first leader heard is not enough. */
+  mustRaiseTerm: boolean;
   /** A damaged replica is whole when its journal has everything up to here. */
   healedAt: LogIndex | undefined;
   installing: SnapshotInstall | undefined;
@@ -111,6 +113,7 @@ export class Core {
     assert(this.#term >= this.log.lastTerm, () => `term ${this.#term} below the log's term ${this.log.lastTerm}`);
     this.commitWritten = hardState.commit;
     this.damagedTerm = recovered.damaged ? hardState.term : undefined;
+    this.mustRaiseTerm = recovered.damaged;
     this.electionTimeout = this.#drawElectionTimeout();
   }
 

@@ -357,8 +357,9 @@ export class Raft {
     if (core.role === 'leader') return;
     core.leader ??= message.from;
     if (core.leader !== message.from) return;
-    if (core.damagedTerm === core.term) {
+    if (core.damagedTerm === core.term || core.mustRaiseTerm) {
       reached('raft.damaged-raises-the-term');
+      core.mustRaiseTerm = false;
       core.becomeFollower(core.term + 1, undefined);
       this.#answerStaleLeader(message);
       return;

@@ -453,6 +453,22 @@ describe('a voter that is to go', () => {
   });
 });
 
+describe('a replica that lost what it had acknowledged', () => {
+  it('is filled by no leader that may count it, though the damage took the later term with it (R16)', () => {
+    const raft = newRaft({ log: [{ term: 1, first: 1, last: 2 }], damaged: true });
+    const { term } = raft;
+    raft.step(append(term + 1, [2, 1], [entry(3, term + 1)]));
+    expect(raft.term).toBe(term + 2);
+    const { messages, write } = raft.takeReady()!;
+    expect(write!.entries).toEqual([]);
+    expect([...messages, ...write!.release].map(({ term: told }) => told)).toEqual([term + 2]);
+    raft.writeCompleted(write!.number);
+    raft.step(append(term + 3, [2, 1], [entry(3, term + 3)]));
+    expect(raft.term).toBe(term + 3);
+    expect(raft.takeReady()!.write!.entries).toMatchObject([{ index: 3 }]);
+  });
+});
+
 describe('any replica', () => {
   it('ignores what is addressed to others and what comes from itself', () => {
     const raft = newRaft();
