@@ -1,4 +1,5 @@
 import { Level } from 'level';
+import { syncDirectory } from './durable-file.ts';
 import type { KeyRange, KeyValueOperation, KeyValueStore } from './key-value-store.ts';
 
 export interface LevelStoreOptions {
@@ -48,6 +49,8 @@ export class LevelStore implements KeyValueStore {
       cacheSize: options.cacheBytes,
     });
     await level.open();
+    // LevelDB syncs what it read from its log, but not the name under which it will find that (R14).
+    syncDirectory(options.directory);
     return new LevelStore(level, deps);
   }
 
