@@ -140,7 +140,7 @@ describe('the log of a volatile home', () => {
   });
 });
 
-describe('a volatile home', () => {
+describe('the end of a volatile home', () => {
   it('ends with its incarnation: its file goes, and what is still asked of it comes to nothing', () => {
     const spill = new MemorySpill();
     let isWoken = false;
