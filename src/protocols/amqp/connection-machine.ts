@@ -290,8 +290,8 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   }
 
   #feedHeartbeat({ channel, start, end }: Frame): void {
-    if (channel === 0 && start === end) return;
-    this.#fail(amqpError('frame-error', 'heartbeat with a channel or a payload'), 0, 0);
+    if (channel !== 0) this.#fail(amqpError('unexpected-frame', `heartbeat on channel ${channel}`), 0, 0);
+    else if (start !== end) this.#fail(amqpError('frame-error', 'heartbeat with a payload'), 0, 0);
   }
 
   #feedMethod({ type, channel, bytes, start, end }: Frame): void {

@@ -153,7 +153,8 @@ export class FrameParser {
     }
     if (available < FRAME_HEAD_BYTES) return 0;
     const size = readU32(bytes, at + 3) + FRAME_OVERHEAD_BYTES;
-    if (size > this.frameBytesMax) {
+    // A payload as long as the whole frame may be is a mistake that clients make, and RabbitMQ lets it pass.
+    if (size > this.frameBytesMax + FRAME_OVERHEAD_BYTES) {
       const payloadBytesMax = this.frameBytesMax - FRAME_OVERHEAD_BYTES;
       const text = `type ${type}, frame too large: {${size - FRAME_OVERHEAD_BYTES},${payloadBytesMax}}`;
       this.#error = amqpError('frame-error', text);

@@ -197,11 +197,11 @@ describe('an open connection', () => {
     ],
     [
       'a frame above frame-max',
-      new Uint8Array([1, 0, 1, 0, 2, 0, 0]),
-      '501 FRAME_ERROR - type 1, frame too large: {131072,131064}',
+      new Uint8Array([1, 0, 1, 0, 2, 0, 1]),
+      '501 FRAME_ERROR - type 1, frame too large: {131073,131064}',
     ],
     ['an unknown frame type', new Uint8Array([4]), '501 FRAME_ERROR - unknown frame type 4'],
-    ['a heartbeat on a channel', frameBytes(8, 1, []), '501 FRAME_ERROR - heartbeat with a channel or a payload'],
+    ['a heartbeat on a channel', frameBytes(8, 1, []), '505 UNEXPECTED_FRAME - heartbeat on channel 1'],
     [
       'a channel number above channel-max',
       methodBytes(2048, { name: 'channel.open' }),
