@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { type BehaviourResult, readResults } from '../test/clients/behaviours.ts';
 import {
@@ -21,7 +22,8 @@ import { DevCluster } from '../test/cluster/warren-cluster.ts';
  *
  *   npm run test:clients [-- --broker rabbitmq] [--client bunny] [--install]
  *
- * `--install` fetches missing clients from Debian first, as root.
+ * `--install` fetches missing clients from Debian first, as root. Clients that live on npm are fetched for the run. Programs that
+ * have nodes killed are for three nodes only.
  */
 const { values } = parseArgs({
   options: {
@@ -30,39 +32,62 @@ const { values } = parseArgs({
     install: { type: 'boolean', default: false },
   },
 });
-const PROGRAM_MAX_MS = 180_000;
-const programs = CLIENT_PROGRAMS.filter(({ name }) => values.client === undefined || name === values.client);
+const PROGRAM_MAX_MS = 240_000;
+/** A killed node is away for so long. */
+const AWAY_MS = 1_000;
+const programs = CLIENT_PROGRAMS.filter(
+  ({ name, kills }) =>
+    (values.client === undefined || name === values.client) && (values.broker !== 'rabbitmq' || kills === undefined),
+);
+
+interface Broker {
+  readonly urls: readonly string[];
+  /** kill -9 of a node, which comes back by itself. */
+  readonly kill: (number: number) => void;
+  /** Until every node serves clients again. */
+  readonly whole: () => Promise<void>;
+  readonly stop: () => Promise<void> | void;
+}
 
 await runAcceptance(`clients against ${values.broker}`, async () => {
   if (programs.length === 0) throw new Error(`there is no client ${values.client}`);
   if (values.install) installPackages(missingPackages(programs));
   const folder = mkdtempSync(join(tmpdir(), 'warren-clients-'));
-  const { urls, stop } = await startBroker();
+  const broker = await startBroker();
   try {
     const criteria: Criterion[] = [];
-    for (const program of programs) criteria.push(...(await drive(program, urls, folder)));
+    for (const program of programs) {
+      criteria.push(...(await drive(program, broker, folder)));
+      await broker.whole();
+    }
     return criteria;
   } finally {
-    await stop();
+    await broker.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 });
 
-async function startBroker(): Promise<{ readonly urls: readonly string[]; readonly stop: () => Promise<void> | void }> {
+async function startBroker(): Promise<Broker> {
   if (values.broker === 'rabbitmq') {
     const broker = await RabbitMq.start();
-    return { urls: [broker.url, broker.url, broker.url], stop: () => broker.stop() };
+    const urls = [broker.url, broker.url, broker.url];
+    return { urls, kill: () => {}, whole: async () => {}, stop: () => broker.stop() };
   }
-  const cluster = await DevCluster.start({});
-  return { urls: cluster.nodes.map(({ name }) => cluster.url(name)), stop: () => cluster.stop() };
+  const cluster = await DevCluster.start({ restartAfterMs: AWAY_MS });
+  return {
+    urls: cluster.nodes.map(({ name }) => cluster.url(name)),
+    kill: number => cluster.kill(cluster.nodes[number]!.name),
+    whole: () => cluster.allServing(),
+    stop: () => cluster.stop(),
+  };
 }
 
-async function drive(program: ClientProgram, urls: readonly string[], folder: string): Promise<Criterion[]> {
+async function drive(program: ClientProgram, broker: Broker, folder: string): Promise<Criterion[]> {
   if (missingPackages([program]).length > 0) {
     return [fact(`${program.name} is installed (${program.packages.join(' ')})`, false)];
   }
   progress(program.name);
-  const output = await run([...program.command(folder), ...urls]);
+  const output = await run([...program.command(folder), ...broker.urls], broker.kill);
   const results = readResults(output, program.behaviours);
   for (const { behaviour, failure } of results) if (failure !== undefined) progress(`  ${behaviour}: ${failure}`);
   return results.map(result => criterion(program, result));
@@ -73,12 +98,14 @@ function criterion({ name }: ClientProgram, { behaviour, failure }: BehaviourRes
 }
 
 /** What the program printed; one that takes too long is killed and has said what it has said. */
-function run([command, ...rest]: readonly string[]): Promise<string> {
+function run([command, ...rest]: readonly string[], kill: (number: number) => void): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command!, rest, { stdio: ['ignore', 'pipe', 'inherit'], timeout: PROGRAM_MAX_MS });
     let output = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
+    createInterface({ input: child.stdout }).on('line', line => {
+      output += `${line}\n`;
+      const asked = /^kill (\d)$/.exec(line);
+      if (asked !== null) kill(Number(asked[1]));
     });
     child.once('error', reject);
     own(child.pid!);

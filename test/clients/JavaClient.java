@@ -239,6 +239,149 @@ public class JavaClient {
       channel.queueDelete(queue);
     });
 
+    behaviour("what-a-cancelled-consumer-holds-can-be-acknowledged", nothing -> {
+      String queue = name();
+      Channel channel = connect(1);
+      channel.queueDeclare(queue, true, false, false, null);
+      publishConfirmed(channel, queue, List.of(bytes("0"), bytes("1"), bytes("2")));
+      BlockingQueue<Long> tags = new LinkedBlockingQueue<>();
+      String consumer = channel.basicConsume(queue, false, (tag, delivery) -> tags.add(delivery.getEnvelope().getDeliveryTag()), tag -> {});
+      long[] held = {receive(tags), receive(tags), receive(tags)};
+      channel.basicCancel(consumer);
+      channel.basicAck(held[1], false);
+      channel.basicNack(held[2], false, false);
+      channel.basicReject(held[0], true);
+      Delivery delivery = drain(channel, queue, 1).get(0);
+      check(delivery.envelope().isRedeliver() && new String(delivery.body()).equals("0"), "after reject");
+      check(channel.queueDelete(queue).getMessageCount() == 0, "messages are left");
+    });
+
+    behaviour("recover-brings-back-what-is-unacknowledged", nothing -> {
+      String queue = name();
+      Channel channel = connect(0);
+      channel.queueDeclare(queue, true, false, false, null);
+      publishConfirmed(channel, queue, List.of(bytes("again")));
+      check(!channel.basicGet(queue, false).getEnvelope().isRedeliver(), "first delivery is marked redelivered");
+      channel.basicRecover(true);
+      Delivery delivery = drain(channel, queue, 1).get(0);
+      check(delivery.envelope().isRedeliver() && new String(delivery.body()).equals("again"), "after recover");
+      channel.queueDelete(queue);
+    });
+
+    behaviour("an-exclusive-consumer-keeps-others-out", nothing -> {
+      String queue = name();
+      Channel channel = connect(0);
+      channel.queueDeclare(queue, true, false, false, null);
+      String refusal = "ACCESS_REFUSED - queue '" + queue + "' in vhost '/' in exclusive use";
+      String consumer = channel.basicConsume(queue, false, "", false, true, null, new DefaultConsumer(channel));
+      refused(403, refusal, 1, c -> c.basicConsume(queue, false, new DefaultConsumer(c)));
+      channel.basicCancel(consumer);
+      connect(1).basicConsume(queue, false, new DefaultConsumer(channel));
+      refused(403, refusal, 2, c -> c.basicConsume(queue, false, "", false, true, null, new DefaultConsumer(c)));
+      channel.queueDelete(queue);
+    });
+
+    behaviour("an-auto-delete-queue-goes-with-its-last-consumer", nothing -> {
+      Channel channel = connect(0);
+      String queue = channel.queueDeclare(name(), false, false, true, null).getQueue();
+      String first = channel.basicConsume(queue, false, new DefaultConsumer(channel));
+      String second = channel.basicConsume(queue, false, new DefaultConsumer(channel));
+      channel.basicCancel(first);
+      channel.queueDeclarePassive(queue);
+      channel.basicCancel(second);
+      refused(404, "no queue '" + queue + "'", 0, c -> c.queueDeclarePassive(queue));
+    });
+
+    behaviour("a-queue-in-use-or-with-messages-is-not-deleted-on-condition", nothing -> {
+      String queue = name();
+      Channel channel = connect(0);
+      channel.queueDeclare(queue, true, false, false, null);
+      publishConfirmed(channel, queue, List.of(bytes("x")));
+      refused(406, "queue '" + queue + "' in vhost '/' not empty", 1, c -> c.queueDelete(queue, false, true));
+      channel.queuePurge(queue);
+      String consumer = channel.basicConsume(queue, false, new DefaultConsumer(channel));
+      refused(406, "queue '" + queue + "' in vhost '/' in use", 1, c -> c.queueDelete(queue, true, false));
+      channel.basicCancel(consumer);
+      channel.queueDelete(queue, true, true);
+      String exchange = name();
+      channel.exchangeDeclare(exchange, "fanout");
+      channel.queueBind(exclusiveQueue(channel), exchange, "");
+      refused(406, "exchange '" + exchange + "' in vhost '/' in use", 1, c -> c.exchangeDelete(exchange, true));
+      channel.exchangeDelete(exchange);
+    });
+
+    behaviour("a-transaction-is-all-or-nothing", nothing -> {
+      String queue = name();
+      Channel channel = connect(0);
+      Channel other = connect(1);
+      channel.queueDeclare(queue, true, false, false, null);
+      channel.txSelect();
+      for (boolean commits : new boolean[] {false, true}) {
+        for (String body : List.of("1", "2")) channel.basicPublish("", queue, null, bytes(body));
+        check(other.messageCount(queue) == 0, "published before the commit");
+        if (commits) channel.txCommit();
+        else channel.txRollback();
+        check(other.messageCount(queue) == (commits ? 2 : 0), "another count");
+      }
+      long tag = channel.basicGet(queue, false).getEnvelope().getDeliveryTag();
+      channel.basicAck(tag, false);
+      channel.txRollback();
+      channel.basicAck(tag, false);
+      channel.txCommit();
+      channel.close();
+      check(other.queueDelete(queue).getMessageCount() == 1, "one acknowledged message stays");
+    });
+
+    behaviour("an-exchange-passes-on-to-a-bound-exchange", nothing -> {
+      String source = name();
+      String destination = name();
+      Channel channel = connect(0);
+      channel.exchangeDeclare(source, "topic");
+      channel.exchangeDeclare(destination, "fanout");
+      String queue = exclusiveQueue(channel);
+      channel.queueBind(queue, destination, "");
+      channel.exchangeBind(destination, source, "a.*");
+      channel.basicPublish(source, "b.c", null, bytes("missed"));
+      channel.basicPublish(source, "a.b", null, bytes("routed"));
+      Delivery delivery = drain(channel, queue, 1).get(0);
+      check(new String(delivery.body()).equals("routed") && delivery.envelope().getExchange().equals(source), delivery.toString());
+      channel.exchangeUnbind(destination, source, "a.*");
+      BlockingQueue<Integer> returned = new LinkedBlockingQueue<>();
+      channel.addReturnListener((code, text, exchange, key, properties, body) -> returned.add(code));
+      channel.basicPublish(source, "a.b", true, null, bytes("x"));
+      receive(returned);
+      channel.exchangeDelete(source);
+      channel.exchangeDelete(destination);
+    });
+
+    behaviour("an-alternate-exchange-takes-what-has-no-route", nothing -> {
+      String exchange = name();
+      String alternate = name();
+      Channel channel = connect(0);
+      channel.exchangeDeclare(alternate, "fanout");
+      channel.exchangeDeclare(exchange, "direct", false, false, Map.of("alternate-exchange", alternate));
+      String queue = exclusiveQueue(channel);
+      channel.queueBind(queue, alternate, "");
+      channel.basicPublish(exchange, "nobody", true, null, bytes("caught"));
+      check(new String(drain(channel, queue, 1).get(0).body()).equals("caught"), "another message");
+      channel.exchangeDelete(exchange);
+      channel.exchangeDelete(alternate);
+    });
+
+    behaviour("a-request-is-answered-through-direct-reply-to", nothing -> {
+      String queue = name();
+      Channel serving = connect(1);
+      serving.queueDeclare(queue, false, false, false, null);
+      serving.basicConsume(queue, true, (tag, request) -> {
+        AMQP.BasicProperties asked = request.getProperties();
+        AMQP.BasicProperties sent = new AMQP.BasicProperties.Builder().correlationId(asked.getCorrelationId()).build();
+        serving.basicPublish("", asked.getReplyTo(), sent, bytes(new String(request.getBody()).repeat(2)));
+      }, tag -> {});
+      RpcClient client = new RpcClient(connect(0), "", queue, 10_000);
+      check(client.stringCall("2").equals("22"), "another answer");
+      serving.queueDelete(queue);
+    });
+
     for (Connection connection : open) connection.abort();
   }
 

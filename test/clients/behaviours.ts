@@ -14,7 +14,20 @@ export const BEHAVIOURS: readonly string[] = [
   'counts-purge-and-delete',
   'a-consumer-hears-that-its-queue-is-gone',
   'a-message-of-four-mebibytes-passes',
+  'what-a-cancelled-consumer-holds-can-be-acknowledged',
+  'recover-brings-back-what-is-unacknowledged',
+  'an-exclusive-consumer-keeps-others-out',
+  'an-auto-delete-queue-goes-with-its-last-consumer',
+  'a-queue-in-use-or-with-messages-is-not-deleted-on-condition',
+  'a-transaction-is-all-or-nothing',
+  'an-exchange-passes-on-to-a-bound-exchange',
+  'an-alternate-exchange-takes-what-has-no-route',
+  'a-request-is-answered-through-direct-reply-to',
 ];
+
+/** The list without what a library has no way to ask for. */
+export const behavioursWithout = (...missing: readonly string[]): readonly string[] =>
+  BEHAVIOURS.filter(behaviour => !missing.includes(behaviour));
 
 export interface BehaviourResult {
   readonly behaviour: string;

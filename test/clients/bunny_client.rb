@@ -175,4 +175,134 @@ behaviour "a-message-of-four-mebibytes-passes" do
   queue.delete
 end
 
+behaviour "what-a-cancelled-consumer-holds-can-be-acknowledged" do
+  channel = connect(1).create_channel
+  channel.confirm_select
+  queue = channel.queue(queue_name, durable: true)
+  3.times { |i| channel.default_exchange.publish(i.to_s, routing_key: queue.name) }
+  channel.wait_for_confirms
+  tags = Queue.new
+  consumer = queue.subscribe(manual_ack: true) { |info, *| tags << info.delivery_tag }
+  held = Timeout.timeout(10) { Array.new(3) { tags.pop } }
+  consumer.cancel
+  channel.ack(held[1])
+  channel.nack(held[2], false, false)
+  channel.reject(held[0], true)
+  info, _, body = drain(queue, 1).first
+  check(info.redelivered? && body == "0", "#{body} came back")
+  check(channel.queue_delete(queue.name).message_count.zero?, "messages are left")
+end
+
+behaviour "recover-brings-back-what-is-unacknowledged" do
+  channel = connect.create_channel
+  channel.confirm_select
+  queue = channel.queue(queue_name, durable: true)
+  channel.default_exchange.publish("again", routing_key: queue.name)
+  channel.wait_for_confirms
+  info, = queue.pop(manual_ack: true)
+  check(!info.redelivered?, "first delivery is marked redelivered")
+  channel.basic_recover(true)
+  info, _, body = drain(queue, 1).first
+  check(info.redelivered? && body == "again", "after recover")
+  queue.delete
+end
+
+behaviour "an-exclusive-consumer-keeps-others-out" do
+  queue = connect.create_channel.queue(queue_name)
+  refusal = "ACCESS_REFUSED - queue '#{queue.name}' in vhost '/' in exclusive use"
+  consumer = queue.subscribe(exclusive: true) { nil }
+  refused(Bunny::AccessRefused, refusal, 1) { |c| c.basic_consume(queue.name) }
+  consumer.cancel
+  connect(1).create_channel.basic_consume(queue.name)
+  refused(Bunny::AccessRefused, refusal, 2) { |c| c.basic_consume(queue.name, "", true, true) }
+  queue.delete
+end
+
+behaviour "an-auto-delete-queue-goes-with-its-last-consumer" do
+  channel = connect.create_channel
+  queue = channel.queue(queue_name, auto_delete: true)
+  first, second = Array.new(2) { queue.subscribe { nil } }
+  first.cancel
+  channel.queue(queue.name, passive: true)
+  second.cancel
+  refused(Bunny::NotFound, "no queue '#{queue.name}'") { |c| c.queue(queue.name, passive: true) }
+end
+
+behaviour "a-queue-in-use-or-with-messages-is-not-deleted-on-condition" do
+  channel = connect.create_channel
+  channel.confirm_select
+  queue = channel.queue(queue_name, durable: true)
+  channel.default_exchange.publish("x", routing_key: queue.name)
+  channel.wait_for_confirms
+  refused(Bunny::PreconditionFailed, "queue '#{queue.name}' in vhost '/' not empty", 1) { |c| c.queue_delete(queue.name, if_empty: true) }
+  queue.purge
+  consumer = queue.subscribe { nil }
+  refused(Bunny::PreconditionFailed, "queue '#{queue.name}' in vhost '/' in use", 1) { |c| c.queue_delete(queue.name, if_unused: true) }
+  consumer.cancel
+  channel.queue_delete(queue.name, if_unused: true, if_empty: true)
+  exchange = channel.fanout(queue_name)
+  channel.queue("", exclusive: true).bind(exchange)
+  refused(Bunny::PreconditionFailed, "exchange '#{exchange.name}' in vhost '/' in use", 1) { |c| c.exchange_delete(exchange.name, if_unused: true) }
+  exchange.delete
+end
+
+behaviour "a-transaction-is-all-or-nothing" do
+  channel, other = connect.create_channel, connect(1).create_channel
+  queue = channel.queue(queue_name, durable: true)
+  count = -> { other.queue(queue.name, passive: true).message_count }
+  channel.tx_select
+  { tx_rollback: 0, tx_commit: 2 }.each do |finish, wanted|
+    2.times { |i| channel.default_exchange.publish(i.to_s, routing_key: queue.name) }
+    check(count.call.zero?, "published before the commit")
+    channel.public_send(finish)
+    check(count.call == wanted, "not #{wanted} messages")
+  end
+  info, = queue.pop(manual_ack: true)
+  channel.ack(info.delivery_tag)
+  channel.tx_rollback
+  channel.basic_ack(info.delivery_tag.to_i, false)
+  channel.tx_commit
+  channel.close
+  check(other.queue_delete(queue.name).message_count == 1, "one acknowledged message stays")
+end
+
+behaviour "an-exchange-passes-on-to-a-bound-exchange" do
+  channel = connect.create_channel
+  source, destination = channel.topic(queue_name), channel.fanout(queue_name)
+  queue = channel.queue("", exclusive: true).bind(destination)
+  destination.bind(source, routing_key: "a.*")
+  source.publish("missed", routing_key: "b.c")
+  source.publish("routed", routing_key: "a.b")
+  info, _, body = drain(queue, 1).first
+  check(body == "routed" && info.exchange == source.name, "#{body} from #{info.exchange}")
+  destination.unbind(source, routing_key: "a.*")
+  returned = Queue.new
+  source.on_return { |*| returned << true }
+  source.publish("x", routing_key: "a.b", mandatory: true)
+  Timeout.timeout(10) { returned.pop }
+  [source, destination].each(&:delete)
+end
+
+behaviour "an-alternate-exchange-takes-what-has-no-route" do
+  channel = connect.create_channel
+  alternate = channel.fanout(queue_name)
+  exchange = channel.direct(queue_name, arguments: { "alternate-exchange" => alternate.name })
+  queue = channel.queue("", exclusive: true).bind(alternate)
+  exchange.publish("caught", routing_key: "nobody", mandatory: true)
+  check(drain(queue, 1).first.last == "caught", "another message")
+  [exchange, alternate].each(&:delete)
+end
+
+behaviour "a-request-is-answered-through-direct-reply-to" do
+  asking, serving = connect(0).create_channel, connect(1).create_channel
+  queue = serving.queue(queue_name)
+  answers = Queue.new
+  asking.basic_consume("amq.rabbitmq.reply-to", "", true) { |_, _, body| answers << body }
+  asking.default_exchange.publish("2", routing_key: queue.name, reply_to: "amq.rabbitmq.reply-to")
+  _, request, body = drain(queue, 1).first
+  serving.default_exchange.publish(body * 2, routing_key: request.reply_to)
+  check(Timeout.timeout(10) { answers.pop } == "22", "another answer")
+  queue.delete
+end
+
 exit!(0)

@@ -1,16 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { BEHAVIOURS } from './behaviours.ts';
+import { BEHAVIOURS, behavioursWithout } from './behaviours.ts';
 
 /** A client library with a program that drives it through the behaviours. */
 export interface ClientProgram {
   readonly name: string;
   /** Debian packages that it needs. */
   readonly packages: readonly string[];
-  /** The library itself, as a file that those packages install; a missing one is a failure. */
-  readonly needs: string;
+  /** The library itself, as a file that those packages install; a missing one is a failure. A library from npm comes with the run. */
+  readonly needs?: string;
   readonly behaviours: readonly string[];
+  /** It asks for nodes to be killed (`kill N` on standard output), which one RabbitMQ for comparison does not survive. */
+  readonly kills?: true;
   /** Compiles what has to be compiled into the folder, and returns the command without the URLs. */
   readonly command: (folder: string) => readonly string[];
 }
@@ -26,12 +28,25 @@ function goCommand(folder: string): readonly string[] {
   return [program];
 }
 
-function javaCommand(folder: string): readonly string[] {
-  const classes = join(folder, 'java');
-  const path = ['amqp-client', 'slf4j-api', 'slf4j-nop'].map(name => `/usr/share/java/${name}.jar`).join(':');
-  execFileSync('javac', ['-cp', path, '-d', classes, join(HERE, 'JavaClient.java')]);
-  return ['java', '-cp', `${path}:${classes}`, 'JavaClient'];
-}
+const javaCommand =
+  (name: string) =>
+  (folder: string): readonly string[] => {
+    const classes = join(folder, 'java');
+    const path = ['amqp-client', 'slf4j-api', 'slf4j-nop'].map(jar => `/usr/share/java/${jar}.jar`).join(':');
+    execFileSync('javac', ['-cp', path, '-d', classes, join(HERE, `${name}.java`)]);
+    return ['java', '-cp', `${path}:${classes}`, name];
+  };
+
+/** Fetches the packages from npm, exactly these versions, into a folder of the run; the program is told where. */
+const npmCommand =
+  (file: string, name: string, packages: readonly string[]) =>
+  (folder: string): readonly string[] => {
+    const prefix = join(folder, name);
+    execFileSync('npm', ['install', '--prefix', prefix, '--no-audit', '--no-fund', '--save-exact', ...packages], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    return [process.execPath, join(HERE, file), prefix];
+  };
 
 export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
   {
@@ -81,13 +96,74 @@ export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
     packages: ['librabbitmq-client-java', 'default-jdk-headless'],
     needs: '/usr/share/java/amqp-client.jar',
     behaviours: BEHAVIOURS,
-    command: javaCommand,
+    command: javaCommand('JavaClient'),
+  },
+  {
+    name: 'Java client, automatic recovery',
+    packages: ['librabbitmq-client-java', 'default-jdk-headless'],
+    needs: '/usr/share/java/amqp-client.jar',
+    behaviours: [
+      'a-consumer-and-its-publisher-go-on-after-their-node-was-killed',
+      'server-named-queues-bindings-and-consumers-are-recovered',
+    ],
+    kills: true,
+    command: javaCommand('JavaRecovery'),
+  },
+  {
+    name: 'amqplib',
+    packages: [],
+    // The library has no way to ask for transactions.
+    behaviours: behavioursWithout('a-transaction-is-all-or-nothing'),
+    command: () => [process.execPath, join(HERE, 'amqplib-client.mjs')],
+  },
+  {
+    name: 'rabbitmq-client',
+    packages: [],
+    behaviours: BEHAVIOURS,
+    command: npmCommand('rabbitmq-client.mjs', 'rabbitmq-client', ['rabbitmq-client@5.0.8']),
+  },
+  {
+    name: 'amqp-connection-manager',
+    packages: [],
+    behaviours: ['a-channel-goes-on-after-its-node-was-killed', 'exclusive-queues-and-bindings-are-set-up-again'],
+    kills: true,
+    command: npmCommand('amqp-connection-manager-client.mjs', 'amqp-connection-manager', [
+      'amqp-connection-manager@5.0.0',
+      'amqplib@2.3.1',
+    ]),
+  },
+  {
+    name: 'rabbitmq-c',
+    packages: ['amqp-tools'],
+    needs: '/usr/bin/amqp-publish',
+    behaviours: [
+      'a-declared-queue-takes-a-message-and-gives-it',
+      'an-empty-queue-has-the-status-of-its-own',
+      'each-line-is-a-message-and-consuming-ends-at-a-count',
+      'a-consumer-binds-an-exclusive-queue',
+      'a-refusal-ends-the-tool-with-the-brokers-text',
+    ],
+    command: () => [process.execPath, join(HERE, 'rabbitmq-c-client.mjs')],
+  },
+  {
+    name: 'Celery',
+    packages: ['python3-celery'],
+    needs: '/usr/lib/python3/dist-packages/celery',
+    behaviours: [
+      'a-task-runs-and-its-result-comes-back',
+      'a-task-is-retried-until-it-succeeds',
+      'a-task-with-a-countdown-runs-when-its-time-has-come',
+      'groups-and-chains-come-together',
+      'chords-are-refused-by-the-rpc-backend-itself',
+      'a-task-acknowledged-late-survives-its-worker',
+    ],
+    command: python('celery_client.py'),
   },
 ];
 
 /** The Debian packages of those whose library is not there. */
 export const missingPackages = (programs: readonly ClientProgram[]): string[] =>
-  programs.filter(({ needs }) => !existsSync(needs)).flatMap(({ packages }) => packages);
+  programs.filter(({ needs }) => needs !== undefined && !existsSync(needs)).flatMap(({ packages }) => packages);
 
 /** As root, from Debian's archive. */
 export function installPackages(packages: readonly string[]): void {

@@ -264,4 +264,161 @@ func main() {
 		check(bytes.Equal(drain(open(1), queue, 1)[0].Body, body), "another body")
 		must(channel.QueueDelete(queue, false, false, false))
 	})
+
+	behaviour("what-a-cancelled-consumer-holds-can-be-acknowledged", func() {
+		queue, channel := name(), open(1)
+		declare(channel, queue)
+		publishConfirmed(channel, queue, []byte("0"), []byte("1"), []byte("2"))
+		deliveries := must(channel.Consume(queue, queue, false, false, false, false, nil))
+		held := []amqp.Delivery{receive(deliveries), receive(deliveries), receive(deliveries)}
+		try(channel.Cancel(queue, false))
+		try(held[1].Ack(false))
+		try(held[2].Nack(false, false))
+		try(held[0].Reject(true))
+		d := drain(channel, queue, 1)[0]
+		check(d.Redelivered && string(d.Body) == "0", "after reject")
+		check(must(channel.QueueDelete(queue, false, false, false)) == 0, "messages are left")
+	})
+
+	behaviour("recover-brings-back-what-is-unacknowledged", func() {
+		queue, channel := name(), open(0)
+		declare(channel, queue)
+		publishConfirmed(channel, queue, []byte("again"))
+		d, _, err := channel.Get(queue, false)
+		try(err)
+		check(!d.Redelivered, "first delivery is marked redelivered")
+		try(channel.Recover(true))
+		d = drain(channel, queue, 1)[0]
+		check(d.Redelivered && string(d.Body) == "again", "after recover")
+		must(channel.QueueDelete(queue, false, false, false))
+	})
+
+	behaviour("an-exclusive-consumer-keeps-others-out", func() {
+		queue, channel, second := name(), open(0), open(1)
+		declare(channel, queue)
+		refusal := fmt.Sprintf("ACCESS_REFUSED - queue '%s' in vhost '/' in exclusive use", queue)
+		consume := func(exclusive bool) func(*amqp.Channel) error {
+			return func(c *amqp.Channel) error {
+				_, err := c.Consume(queue, "", false, exclusive, false, false, nil)
+				return err
+			}
+		}
+		must(channel.Consume(queue, queue, false, true, false, false, nil))
+		refused(403, refusal, 1, consume(false))
+		try(channel.Cancel(queue, false))
+		try(consume(false)(second))
+		refused(403, refusal, 2, consume(true))
+		must(channel.QueueDelete(queue, false, false, false))
+	})
+
+	behaviour("an-auto-delete-queue-goes-with-its-last-consumer", func() {
+		channel := open(0)
+		queue := must(channel.QueueDeclare(name(), false, true, false, false, nil)).Name
+		for _, tag := range []string{"first", "second"} {
+			must(channel.Consume(queue, tag, false, false, false, false, nil))
+		}
+		try(channel.Cancel("first", false))
+		must(channel.QueueInspect(queue))
+		try(channel.Cancel("second", false))
+		refused(404, fmt.Sprintf("no queue '%s'", queue), 0, func(c *amqp.Channel) error {
+			_, err := c.QueueInspect(queue)
+			return err
+		})
+	})
+
+	behaviour("a-queue-in-use-or-with-messages-is-not-deleted-on-condition", func() {
+		queue, channel := name(), open(0)
+		declare(channel, queue)
+		publishConfirmed(channel, queue, []byte("x"))
+		deleteIf := func(unused, empty bool) func(*amqp.Channel) error {
+			return func(c *amqp.Channel) error {
+				_, err := c.QueueDelete(queue, unused, empty, false)
+				return err
+			}
+		}
+		refused(406, fmt.Sprintf("queue '%s' in vhost '/' not empty", queue), 1, deleteIf(false, true))
+		must(channel.QueuePurge(queue, false))
+		must(channel.Consume(queue, queue, false, false, false, false, nil))
+		refused(406, fmt.Sprintf("queue '%s' in vhost '/' in use", queue), 1, deleteIf(true, false))
+		try(channel.Cancel(queue, false))
+		try(deleteIf(true, true)(channel))
+		exchange := name()
+		try(channel.ExchangeDeclare(exchange, "fanout", false, false, false, false, nil))
+		try(channel.QueueBind(must(channel.QueueDeclare("", false, false, true, false, nil)).Name, "", exchange, false, nil))
+		refused(406, fmt.Sprintf("exchange '%s' in vhost '/' in use", exchange), 1, func(c *amqp.Channel) error {
+			return c.ExchangeDelete(exchange, true, false)
+		})
+		try(channel.ExchangeDelete(exchange, false, false))
+	})
+
+	behaviour("a-transaction-is-all-or-nothing", func() {
+		queue, channel, other := name(), open(0), open(1)
+		declare(channel, queue)
+		counted := func(wanted int) {
+			found := must(other.QueueInspect(queue)).Messages
+			check(found == wanted, fmt.Sprintf("%d messages instead of %d", found, wanted))
+		}
+		try(channel.Tx())
+		publishTwo := func() {
+			publish(channel, "", queue, amqp.Publishing{Body: []byte("1")})
+			publish(channel, "", queue, amqp.Publishing{Body: []byte("2")})
+			counted(0)
+		}
+		publishTwo()
+		try(channel.TxRollback())
+		counted(0)
+		publishTwo()
+		try(channel.TxCommit())
+		counted(2)
+		d, _, err := channel.Get(queue, false)
+		try(err)
+		try(d.Ack(false))
+		try(channel.TxRollback())
+		try(d.Ack(false))
+		try(channel.TxCommit())
+		try(channel.Close())
+		check(must(other.QueueDelete(queue, false, false, false)) == 1, "one acknowledged message stays")
+	})
+
+	behaviour("an-exchange-passes-on-to-a-bound-exchange", func() {
+		source, destination, channel := name(), name(), open(0)
+		try(channel.ExchangeDeclare(source, "topic", false, false, false, false, nil))
+		try(channel.ExchangeDeclare(destination, "fanout", false, false, false, false, nil))
+		queue := must(channel.QueueDeclare("", false, false, true, false, nil)).Name
+		try(channel.QueueBind(queue, "", destination, false, nil))
+		try(channel.ExchangeBind(destination, "a.*", source, false, nil))
+		publish(channel, source, "b.c", amqp.Publishing{Body: []byte("missed")})
+		publish(channel, source, "a.b", amqp.Publishing{Body: []byte("routed")})
+		d := drain(channel, queue, 1)[0]
+		check(string(d.Body) == "routed" && d.Exchange == source, fmt.Sprintf("%s from %s", d.Body, d.Exchange))
+		try(channel.ExchangeUnbind(destination, "a.*", source, false, nil))
+		returned := channel.NotifyReturn(make(chan amqp.Return, 1))
+		try(channel.Publish(source, "a.b", true, false, amqp.Publishing{}))
+		receive(returned)
+		try(channel.ExchangeDelete(source, false, false))
+		try(channel.ExchangeDelete(destination, false, false))
+	})
+
+	behaviour("an-alternate-exchange-takes-what-has-no-route", func() {
+		exchange, alternate, channel := name(), name(), open(0)
+		try(channel.ExchangeDeclare(alternate, "fanout", false, false, false, false, nil))
+		try(channel.ExchangeDeclare(exchange, "direct", false, false, false, false, amqp.Table{"alternate-exchange": alternate}))
+		queue := must(channel.QueueDeclare("", false, false, true, false, nil)).Name
+		try(channel.QueueBind(queue, "", alternate, false, nil))
+		try(channel.Publish(exchange, "nobody", true, false, amqp.Publishing{Body: []byte("caught")}))
+		check(string(drain(channel, queue, 1)[0].Body) == "caught", "another message")
+		try(channel.ExchangeDelete(exchange, false, false))
+		try(channel.ExchangeDelete(alternate, false, false))
+	})
+
+	behaviour("a-request-is-answered-through-direct-reply-to", func() {
+		queue, asking, serving := name(), open(0), open(1)
+		must(serving.QueueDeclare(queue, false, false, false, false, nil))
+		answers := must(asking.Consume("amq.rabbitmq.reply-to", "", true, false, false, false, nil))
+		publish(asking, "", queue, amqp.Publishing{Body: []byte("2"), ReplyTo: "amq.rabbitmq.reply-to"})
+		request := drain(serving, queue, 1)[0]
+		publish(serving, "", request.ReplyTo, amqp.Publishing{Body: append(request.Body, request.Body...)})
+		check(string(receive(answers).Body) == "22", "another answer")
+		must(serving.QueueDelete(queue, false, false, false))
+	})
 }

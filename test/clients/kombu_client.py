@@ -188,4 +188,149 @@ def _():
     queue.delete()
 
 
+def count(number, name):
+    return Queue(name, channel=connect(number).default_channel).queue_declare(passive=True).message_count
+
+
+@behaviours.add("what-a-cancelled-consumer-holds-can-be-acknowledged")
+def _():
+    connection = connect(1)
+    queue, held = declared(connection), []
+    for i in range(3):
+        Producer(connection).publish(str(i), routing_key=queue.name)
+    with Consumer(connection, [queue], on_message=held.append, auto_declare=False):
+        while len(held) < 3:
+            connection.drain_events(timeout=10)
+    held[1].ack()
+    held[2].reject()
+    held[0].requeue()
+    message = drain(connection, queue, 1)[0]
+    check(message.delivery_info["redelivered"] and message.body == "0", f"{message.body} came back")
+    check(queue.delete() == 0, "messages are left")
+
+
+@behaviours.add("recover-brings-back-what-is-unacknowledged")
+def _():
+    connection = connect()
+    queue, held = declared(connection), []
+    Producer(connection).publish("again", routing_key=queue.name)
+    with Consumer(connection, [queue], on_message=held.append, auto_declare=False) as consumer:
+        for _ in range(2):
+            connection.drain_events(timeout=10)
+            consumer.recover(requeue=True)
+    redelivered = [message.delivery_info["redelivered"] for message in held[:2]]
+    check(redelivered == [False, True], f"redelivered {redelivered}")
+    queue.delete()
+
+
+@behaviours.add("an-exclusive-consumer-keeps-others-out")
+def _():
+    connection, second = connect(), connect(1)
+    queue = declared(connection)
+    refusal = f"ACCESS_REFUSED - queue '{queue.name}' in vhost '/' in exclusive use"
+    connection.default_channel.basic_consume(queue.name, consumer_tag="first", exclusive=True)
+    refused(exceptions.AccessRefused, refusal, lambda c: c.basic_consume(queue.name), 1)
+    queue.cancel("first")
+    second.default_channel.basic_consume(queue.name)
+    refused(exceptions.AccessRefused, refusal, lambda c: c.basic_consume(queue.name, exclusive=True), 2)
+    second.release()
+    queue.delete()
+
+
+@behaviours.add("an-auto-delete-queue-goes-with-its-last-consumer")
+def _():
+    queue = declared(connect(), durable=False, auto_delete=True)
+    for tag in ("first", "second"):
+        queue.consume(tag, callback=lambda message: None)
+    queue.cancel("first")
+    queue.queue_declare(passive=True)
+    queue.cancel("second")
+    refused(exceptions.NotFound, f"no queue '{queue.name}'", lambda c: Queue(queue.name, channel=c).queue_declare(passive=True))
+
+
+@behaviours.add("a-queue-in-use-or-with-messages-is-not-deleted-on-condition")
+def _():
+    connection = connect()
+    queue = declared(connection)
+    Producer(connection).publish("x", routing_key=queue.name)
+    refused(exceptions.PreconditionFailed, f"queue '{queue.name}' in vhost '/' not empty", lambda c: Queue(queue.name, channel=c).delete(if_empty=True), 1)
+    queue.purge()
+    queue.consume("user", callback=lambda message: None)
+    refused(exceptions.PreconditionFailed, f"queue '{queue.name}' in vhost '/' in use", lambda c: Queue(queue.name, channel=c).delete(if_unused=True), 1)
+    queue.cancel("user")
+    queue.delete(if_unused=True, if_empty=True)
+    exchange = Exchange(name(), "fanout", durable=False)
+    declared(connection, exchange=exchange, exclusive=True)
+    refused(exceptions.PreconditionFailed, f"exchange '{exchange.name}' in vhost '/' in use", lambda c: exchange(c).delete(if_unused=True), 1)
+    exchange(connection.default_channel).delete()
+
+
+@behaviours.add("a-transaction-is-all-or-nothing")
+def _():
+    connection = Connection(urls[0])
+    channel = connection.default_channel
+    queue, producer = declared(connection), Producer(channel)
+    channel.tx_select()
+    for end, wanted in ((channel.tx_rollback, 0), (channel.tx_commit, 2)):
+        producer.publish("1", routing_key=queue.name)
+        producer.publish("2", routing_key=queue.name)
+        check(count(1, queue.name) == 0, "published before the commit")
+        end()
+        check(count(1, queue.name) == wanted, f"not {wanted} messages")
+    message = queue.get()
+    message.ack()
+    channel.tx_rollback()
+    channel.basic_ack(message.delivery_tag)
+    channel.tx_commit()
+    connection.release()
+    check(Queue(queue.name, channel=connect(1).default_channel).delete() == 1, "one acknowledged message stays")
+
+
+@behaviours.add("an-exchange-passes-on-to-a-bound-exchange")
+def _():
+    connection, returned = connect(), []
+    channel = connection.default_channel
+    source = Exchange(name(), "topic", durable=False)(channel)
+    destination = Exchange(name(), "fanout", durable=False)(channel)
+    source.declare()
+    queue = declared(connection, exchange=destination, exclusive=True)
+    destination.bind_to(source, routing_key="a.*")
+    producer = Producer(connection, on_return=lambda *_: returned.append(True))
+    producer.publish("missed", exchange=source, routing_key="b.c")
+    producer.publish("routed", exchange=source, routing_key="a.b")
+    message = drain(connection, queue, 1)[0]
+    check(message.body == "routed" and message.delivery_info["exchange"] == source.name, f"{message.body} {message.delivery_info}")
+    destination.unbind_from(source, routing_key="a.*")
+    producer.publish("x", exchange=source, routing_key="a.b", mandatory=True)
+    check(returned, "routed after the unbind")
+    source.delete()
+    destination.delete()
+
+
+@behaviours.add("an-alternate-exchange-takes-what-has-no-route")
+def _():
+    connection = connect()
+    alternate = Exchange(name(), "fanout", durable=False)
+    queue = declared(connection, exchange=alternate, exclusive=True)
+    exchange = Exchange(name(), "direct", durable=False, arguments={"alternate-exchange": alternate.name})(connection.default_channel)
+    exchange.declare()
+    Producer(connection).publish("caught", exchange=exchange, routing_key="nobody", mandatory=True)
+    check(drain(connection, queue, 1)[0].body == "caught", "another message")
+    exchange.delete()
+    alternate(connection.default_channel).delete()
+
+
+@behaviours.add("a-request-is-answered-through-direct-reply-to")
+def _():
+    client, server, answers = connect(0), connect(1), []
+    queue = declared(server)
+    with Consumer(client, [Queue("amq.rabbitmq.reply-to", no_ack=True)], on_message=answers.append, no_ack=True, auto_declare=False):
+        Producer(client.default_channel).publish("2", routing_key=queue.name, reply_to="amq.rabbitmq.reply-to")
+        request = drain(server, queue, 1)[0]
+        Producer(server).publish(request.body * 2, routing_key=request.properties["reply_to"])
+        client.drain_events(timeout=10)
+    check([answer.body for answer in answers] == ["22"], f"{answers}")
+    queue.delete()
+
+
 behaviours.run()

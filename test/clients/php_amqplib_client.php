@@ -236,3 +236,165 @@ behaviour('a-message-of-four-mebibytes-passes', function () {
     check(drain(connect(1)->channel(), $queue, 1)[0]->body === $body, 'another body');
     $channel->queue_delete($queue);
 });
+
+behaviour('what-a-cancelled-consumer-holds-can-be-acknowledged', function () {
+    $queue = name();
+    $channel = connect(1)->channel();
+    $channel->confirm_select();
+    $channel->queue_declare($queue, false, true, false, false);
+    for ($i = 0; $i < 3; $i++) {
+        $channel->basic_publish(new AMQPMessage((string) $i), '', $queue);
+    }
+    $channel->wait_for_pending_acks(10);
+    $held = [];
+    $tag = $channel->basic_consume($queue, '', false, false, false, false, function (AMQPMessage $message) use (&$held) {
+        $held[] = $message->getDeliveryTag();
+    });
+    while (count($held) < 3) {
+        $channel->wait(null, false, 10);
+    }
+    $channel->basic_cancel($tag);
+    $channel->basic_ack($held[1]);
+    $channel->basic_nack($held[2], false, false);
+    $channel->basic_reject($held[0], true);
+    $message = drain($channel, $queue, 1)[0];
+    check($message->isRedelivered() && $message->body === '0', "$message->body came back");
+    check($channel->queue_delete($queue) === 0, 'messages are left');
+});
+
+behaviour('recover-brings-back-what-is-unacknowledged', function () {
+    $queue = name();
+    $channel = connect()->channel();
+    $channel->confirm_select();
+    $channel->queue_declare($queue, false, true, false, false);
+    $channel->basic_publish(new AMQPMessage('again'), '', $queue);
+    $channel->wait_for_pending_acks(10);
+    check(!$channel->basic_get($queue)->isRedelivered(), 'first delivery is marked redelivered');
+    $channel->basic_recover(true);
+    $message = drain($channel, $queue, 1)[0];
+    check($message->isRedelivered() && $message->body === 'again', 'after recover');
+    $channel->queue_delete($queue);
+});
+
+behaviour('an-exclusive-consumer-keeps-others-out', function () {
+    $queue = name();
+    $channel = connect()->channel();
+    $channel->queue_declare($queue, false, true, false, false);
+    $refusal = "ACCESS_REFUSED - queue '$queue' in vhost '/' in exclusive use";
+    $tag = $channel->basic_consume($queue, '', false, false, true);
+    refused(403, $refusal, fn ($c) => $c->basic_consume($queue), 1);
+    $channel->basic_cancel($tag);
+    $second = connect(1);
+    $second->channel()->basic_consume($queue);
+    refused(403, $refusal, fn ($c) => $c->basic_consume($queue, '', false, false, true), 2);
+    $second->close();
+    $channel->queue_delete($queue);
+});
+
+behaviour('an-auto-delete-queue-goes-with-its-last-consumer', function () {
+    $queue = name();
+    $channel = connect()->channel();
+    $channel->queue_declare($queue, false, false, false, true);
+    $tags = [$channel->basic_consume($queue), $channel->basic_consume($queue)];
+    $channel->basic_cancel($tags[0]);
+    $channel->queue_declare($queue, true);
+    $channel->basic_cancel($tags[1]);
+    refused(404, "no queue '$queue'", fn ($c) => $c->queue_declare($queue, true));
+});
+
+behaviour('a-queue-in-use-or-with-messages-is-not-deleted-on-condition', function () {
+    $queue = name();
+    $channel = connect()->channel();
+    $channel->confirm_select();
+    $channel->queue_declare($queue, false, true, false, false);
+    $channel->basic_publish(new AMQPMessage('x'), '', $queue);
+    $channel->wait_for_pending_acks(10);
+    refused(406, "queue '$queue' in vhost '/' not empty", fn ($c) => $c->queue_delete($queue, false, true), 1);
+    $channel->queue_purge($queue);
+    $tag = $channel->basic_consume($queue);
+    refused(406, "queue '$queue' in vhost '/' in use", fn ($c) => $c->queue_delete($queue, true), 1);
+    $channel->basic_cancel($tag);
+    $channel->queue_delete($queue, true, true);
+    $exchange = name();
+    $channel->exchange_declare($exchange, 'fanout', false, false, false);
+    $channel->queue_bind($channel->queue_declare('', false, false, true)[0], $exchange);
+    refused(406, "exchange '$exchange' in vhost '/' in use", fn ($c) => $c->exchange_delete($exchange, true), 1);
+    $channel->exchange_delete($exchange);
+});
+
+behaviour('a-transaction-is-all-or-nothing', function () {
+    $queue = name();
+    $channel = connect()->channel();
+    $other = connect(1)->channel();
+    $channel->queue_declare($queue, false, true, false, false);
+    $channel->tx_select();
+    foreach (['tx_rollback' => 0, 'tx_commit' => 2] as $end => $wanted) {
+        $channel->basic_publish(new AMQPMessage('1'), '', $queue);
+        $channel->basic_publish(new AMQPMessage('2'), '', $queue);
+        check($other->queue_declare($queue, true)[1] === 0, 'published before the commit');
+        $channel->$end();
+        check($other->queue_declare($queue, true)[1] === $wanted, "not $wanted messages");
+    }
+    $tag = $channel->basic_get($queue)->getDeliveryTag();
+    $channel->basic_ack($tag);
+    $channel->tx_rollback();
+    $channel->basic_ack($tag);
+    $channel->tx_commit();
+    $channel->close();
+    check($other->queue_delete($queue) === 1, 'one acknowledged message stays');
+});
+
+behaviour('an-exchange-passes-on-to-a-bound-exchange', function () {
+    $channel = connect()->channel();
+    [$source, $destination] = [name(), name()];
+    $channel->exchange_declare($source, 'topic', false, false, false);
+    $channel->exchange_declare($destination, 'fanout', false, false, false);
+    [$queue] = $channel->queue_declare('', false, false, true, false);
+    $channel->queue_bind($queue, $destination);
+    $channel->exchange_bind($destination, $source, 'a.*');
+    $channel->basic_publish(new AMQPMessage('missed'), $source, 'b.c');
+    $channel->basic_publish(new AMQPMessage('routed'), $source, 'a.b');
+    $message = drain($channel, $queue, 1)[0];
+    check($message->body === 'routed' && $message->getExchange() === $source, "$message->body from {$message->getExchange()}");
+    $channel->exchange_unbind($destination, $source, 'a.*');
+    $returned = 0;
+    $channel->set_return_listener(function () use (&$returned) {
+        $returned++;
+    });
+    $channel->basic_publish(new AMQPMessage('x'), $source, 'a.b', true);
+    $channel->wait(null, false, 10);
+    check($returned === 1, 'routed after the unbind');
+    $channel->exchange_delete($source);
+    $channel->exchange_delete($destination);
+});
+
+behaviour('an-alternate-exchange-takes-what-has-no-route', function () {
+    $channel = connect()->channel();
+    [$exchange, $alternate] = [name(), name()];
+    $channel->exchange_declare($alternate, 'fanout', false, false, false);
+    $arguments = new AMQPTable(['alternate-exchange' => $alternate]);
+    $channel->exchange_declare($exchange, 'direct', false, false, false, false, false, $arguments);
+    [$queue] = $channel->queue_declare('', false, false, true, false);
+    $channel->queue_bind($queue, $alternate);
+    $channel->basic_publish(new AMQPMessage('caught'), $exchange, 'nobody', true);
+    check(drain($channel, $queue, 1)[0]->body === 'caught', 'another message');
+    $channel->exchange_delete($exchange);
+    $channel->exchange_delete($alternate);
+});
+
+behaviour('a-request-is-answered-through-direct-reply-to', function () {
+    $queue = name();
+    $asking = connect(0)->channel();
+    $serving = connect(1)->channel();
+    $serving->queue_declare($queue, false, false, false, false);
+    $answer = null;
+    $asking->basic_consume('amq.rabbitmq.reply-to', '', false, true, false, false, function (AMQPMessage $message) use (&$answer) {
+        $answer = $message->body;
+    });
+    $asking->basic_publish(new AMQPMessage('2', ['reply_to' => 'amq.rabbitmq.reply-to']), '', $queue);
+    $request = drain($serving, $queue, 1)[0];
+    $serving->basic_publish(new AMQPMessage($request->body . $request->body), '', $request->get('reply_to'));
+    $asking->wait(null, false, 10);
+    check($answer === '22', "answer $answer");
+    $serving->queue_delete($queue);
+});

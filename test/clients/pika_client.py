@@ -201,4 +201,156 @@ def _():
     channel.queue_delete(queue)
 
 
+@behaviours.add("what-a-cancelled-consumer-holds-can-be-acknowledged")
+def _():
+    queue, connection = name(), connect(1)
+    channel, held = connection.channel(), []
+    channel.queue_declare(queue, durable=True)
+    channel.confirm_delivery()
+    for i in range(3):
+        channel.basic_publish("", queue, str(i).encode())
+    tag = channel.basic_consume(queue, lambda _c, method, _p, _b: held.append(method.delivery_tag))
+    while len(held) < 3:
+        connection.process_data_events(time_limit=10)
+    channel.basic_cancel(tag)
+    channel.basic_ack(held[1])
+    channel.basic_nack(held[2], requeue=False)
+    channel.basic_reject(held[0], requeue=True)
+    method, _, body = drain(channel, queue, 1)[0]
+    check(method.redelivered and body == b"0", f"{body} came back")
+    check(channel.queue_delete(queue).method.message_count == 0, "messages are left")
+
+
+@behaviours.add("recover-brings-back-what-is-unacknowledged")
+def _():
+    queue, channel = name(), connect().channel()
+    channel.queue_declare(queue, durable=True)
+    channel.confirm_delivery()
+    channel.basic_publish("", queue, b"again")
+    method, _, _ = channel.basic_get(queue)
+    check(not method.redelivered, "first delivery is marked redelivered")
+    channel.basic_recover(requeue=True)
+    method, _, body = drain(channel, queue, 1)[0]
+    check(method.redelivered and body == b"again", f"after recover: {method}")
+    channel.queue_delete(queue)
+
+
+@behaviours.add("an-exclusive-consumer-keeps-others-out")
+def _():
+    queue, channel = name(), connect().channel()
+    channel.queue_declare(queue, durable=True)
+    tag = channel.basic_consume(queue, lambda *_: None, exclusive=True)
+    refusal = f"ACCESS_REFUSED - queue '{queue}' in vhost '/' in exclusive use"
+    closed_with(403, refusal, lambda other: other.basic_consume(queue, lambda *_: None), 1)
+    channel.basic_cancel(tag)
+    connect(1).channel().basic_consume(queue, lambda *_: None)
+    closed_with(403, refusal, lambda other: other.basic_consume(queue, lambda *_: None, exclusive=True), 2)
+    channel.queue_delete(queue)
+
+
+@behaviours.add("an-auto-delete-queue-goes-with-its-last-consumer")
+def _():
+    queue, channel = name(), connect().channel()
+    channel.queue_declare(queue, auto_delete=True)
+    tags = [channel.basic_consume(queue, lambda *_: None) for _ in range(2)]
+    channel.basic_cancel(tags[0])
+    channel.queue_declare(queue, passive=True)
+    channel.basic_cancel(tags[1])
+    closed_with(404, f"no queue '{queue}'", lambda other: other.queue_declare(queue, passive=True))
+
+
+@behaviours.add("a-queue-in-use-or-with-messages-is-not-deleted-on-condition")
+def _():
+    queue, channel = name(), connect().channel()
+    channel.queue_declare(queue, durable=True)
+    channel.confirm_delivery()
+    channel.basic_publish("", queue, b"x")
+    closed_with(406, f"PRECONDITION_FAILED - queue '{queue}' in vhost '/' not empty", lambda other: other.queue_delete(queue, if_empty=True), 1)
+    channel.queue_purge(queue)
+    tag = channel.basic_consume(queue, lambda *_: None)
+    closed_with(406, f"PRECONDITION_FAILED - queue '{queue}' in vhost '/' in use", lambda other: other.queue_delete(queue, if_unused=True), 1)
+    channel.basic_cancel(tag)
+    channel.queue_delete(queue, if_unused=True, if_empty=True)
+    exchange = name()
+    channel.exchange_declare(exchange, "fanout")
+    channel.queue_bind(channel.queue_declare("", exclusive=True).method.queue, exchange)
+    closed_with(406, f"PRECONDITION_FAILED - exchange '{exchange}' in vhost '/' in use", lambda other: other.exchange_delete(exchange, if_unused=True), 1)
+    channel.exchange_delete(exchange)
+
+
+@behaviours.add("a-transaction-is-all-or-nothing")
+def _():
+    queue, channel, other = name(), connect().channel(), connect(1).channel()
+    channel.queue_declare(queue, durable=True)
+    channel.tx_select()
+    for commit, count in ((channel.tx_rollback, 0), (channel.tx_commit, 2)):
+        channel.basic_publish("", queue, b"1")
+        channel.basic_publish("", queue, b"2")
+        check(other.queue_declare(queue, passive=True).method.message_count == 0, "published before the commit")
+        commit()
+        found = other.queue_declare(queue, passive=True).method.message_count
+        check(found == count, f"{found} messages instead of {count}")
+    method, _, _ = channel.basic_get(queue)
+    channel.basic_ack(method.delivery_tag)
+    channel.tx_rollback()
+    channel.basic_ack(method.delivery_tag)
+    channel.tx_commit()
+    channel.close()
+    check(other.queue_delete(queue).method.message_count == 1, "one acknowledged message stays")
+
+
+@behaviours.add("an-exchange-passes-on-to-a-bound-exchange")
+def _():
+    channel = connect().channel()
+    source, destination = name(), name()
+    channel.exchange_declare(source, "topic")
+    channel.exchange_declare(destination, "fanout")
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(queue, destination)
+    channel.exchange_bind(destination, source, "a.*")
+    channel.basic_publish(source, "b.c", b"missed")
+    channel.basic_publish(source, "a.b", b"routed")
+    method, _, body = drain(channel, queue, 1)[0]
+    check(body == b"routed" and method.exchange == source, f"{body} from {method.exchange}")
+    channel.exchange_unbind(destination, source, "a.*")
+    channel.confirm_delivery()
+    try:
+        channel.basic_publish(source, "a.b", b"x", mandatory=True)
+        check(False, "routed after the unbind")
+    except exceptions.UnroutableError:
+        channel.exchange_delete(source)
+        channel.exchange_delete(destination)
+
+
+@behaviours.add("an-alternate-exchange-takes-what-has-no-route")
+def _():
+    channel = connect().channel()
+    exchange, alternate = name(), name()
+    channel.exchange_declare(alternate, "fanout")
+    channel.exchange_declare(exchange, "direct", arguments={"alternate-exchange": alternate})
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(queue, alternate)
+    channel.confirm_delivery()
+    channel.basic_publish(exchange, "nobody", b"caught", mandatory=True)
+    check(drain(channel, queue, 1)[0][2] == b"caught", "another message")
+    channel.exchange_delete(exchange)
+    channel.exchange_delete(alternate)
+
+
+@behaviours.add("a-request-is-answered-through-direct-reply-to")
+def _():
+    queue, client, server = name(), connect(0), connect(1)
+    serving, asking, answers = server.channel(), client.channel(), []
+    serving.queue_declare(queue)
+    asking.basic_consume("amq.rabbitmq.reply-to", lambda _c, _m, _p, body: answers.append(body), auto_ack=True)
+    asking.basic_publish("", queue, b"2", pika.BasicProperties(reply_to="amq.rabbitmq.reply-to"))
+    _, request, body = drain(serving, queue, 1)[0]
+    check(request.reply_to.startswith("amq.rabbitmq.reply-to."), f"reply-to {request.reply_to}")
+    serving.basic_publish("", request.reply_to, body * 2)
+    while not answers:
+        client.process_data_events(time_limit=10)
+    check(answers == [b"22"], f"{answers}")
+    serving.queue_delete(queue)
+
+
 behaviours.run()

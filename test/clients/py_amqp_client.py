@@ -190,4 +190,156 @@ def _():
     channel.queue_delete(queue)
 
 
+def count(number, queue):
+    return connect(number).channel().queue_declare(queue, passive=True).message_count
+
+
+@behaviours.add("what-a-cancelled-consumer-holds-can-be-acknowledged")
+def _():
+    queue, connection, held = name(), connect(1), []
+    channel = connection.channel()
+    channel.queue_declare(queue, durable=True, auto_delete=False)
+    for i in range(3):
+        channel.basic_publish_confirm(amqp.Message(str(i)), routing_key=queue)
+    tag = channel.basic_consume(queue, callback=lambda message: held.append(message.delivery_tag))
+    while len(held) < 3:
+        connection.drain_events(timeout=10)
+    channel.basic_cancel(tag)
+    channel.basic_ack(held[1])
+    channel.basic_reject(held[2], requeue=False)
+    channel.basic_reject(held[0], requeue=True)
+    message = drain(channel, queue, 1)[0]
+    check(message.delivery_info["redelivered"] and message.body == "0", f"{message.body} came back")
+    check(channel.queue_delete(queue) == 0, "messages are left")
+
+
+@behaviours.add("recover-brings-back-what-is-unacknowledged")
+def _():
+    queue, channel = name(), connect().channel()
+    channel.queue_declare(queue, durable=True, auto_delete=False)
+    channel.basic_publish_confirm(amqp.Message("again"), routing_key=queue)
+    check(not channel.basic_get(queue).delivery_info["redelivered"], "first delivery is marked redelivered")
+    channel.basic_recover(requeue=True)
+    message = drain(channel, queue, 1)[0]
+    check(message.delivery_info["redelivered"] and message.body == "again", "after recover")
+    channel.queue_delete(queue)
+
+
+@behaviours.add("an-exclusive-consumer-keeps-others-out")
+def _():
+    queue, channel = name(), connect().channel()
+    channel.queue_declare(queue, durable=True, auto_delete=False)
+    tag = channel.basic_consume(queue, exclusive=True)
+    refusal = f"ACCESS_REFUSED - queue '{queue}' in vhost '/' in exclusive use"
+    refused(amqp.AccessRefused, refusal, lambda other: other.basic_consume(queue), 1)
+    channel.basic_cancel(tag)
+    second = connect(1)
+    second.channel().basic_consume(queue)
+    refused(amqp.AccessRefused, refusal, lambda other: other.basic_consume(queue, exclusive=True), 2)
+    second.close()
+    channel.queue_delete(queue)
+
+
+@behaviours.add("an-auto-delete-queue-goes-with-its-last-consumer")
+def _():
+    queue, channel = name(), connect().channel()
+    channel.queue_declare(queue, auto_delete=True)
+    tags = [channel.basic_consume(queue) for _ in range(2)]
+    channel.basic_cancel(tags[0])
+    channel.queue_declare(queue, passive=True)
+    channel.basic_cancel(tags[1])
+    refused(amqp.NotFound, f"no queue '{queue}'", lambda other: other.queue_declare(queue, passive=True))
+
+
+@behaviours.add("a-queue-in-use-or-with-messages-is-not-deleted-on-condition")
+def _():
+    queue, channel = name(), connect().channel()
+    channel.queue_declare(queue, durable=True, auto_delete=False)
+    channel.basic_publish_confirm(amqp.Message("x"), routing_key=queue)
+    refused(amqp.PreconditionFailed, f"queue '{queue}' in vhost '/' not empty", lambda other: other.queue_delete(queue, if_empty=True), 1)
+    channel.queue_purge(queue)
+    tag = channel.basic_consume(queue)
+    refused(amqp.PreconditionFailed, f"queue '{queue}' in vhost '/' in use", lambda other: other.queue_delete(queue, if_unused=True), 1)
+    channel.basic_cancel(tag)
+    channel.queue_delete(queue, if_unused=True, if_empty=True)
+    exchange = name()
+    channel.exchange_declare(exchange, "fanout", auto_delete=False)
+    channel.queue_bind(channel.queue_declare("", exclusive=True).queue, exchange)
+    refused(amqp.PreconditionFailed, f"exchange '{exchange}' in vhost '/' in use", lambda other: other.exchange_delete(exchange, if_unused=True), 1)
+    channel.exchange_delete(exchange)
+
+
+@behaviours.add("a-transaction-is-all-or-nothing")
+def _():
+    url = urlparse(urls[0])
+    connection = amqp.Connection(f"{url.hostname}:{url.port}", url.username, url.password)
+    connection.connect()
+    queue, channel = name(), connection.channel()
+    channel.queue_declare(queue, durable=True, auto_delete=False)
+    channel.tx_select()
+    for end, wanted in ((channel.tx_rollback, 0), (channel.tx_commit, 2)):
+        channel.basic_publish(amqp.Message("1"), routing_key=queue)
+        channel.basic_publish(amqp.Message("2"), routing_key=queue)
+        check(count(1, queue) == 0, "published before the commit")
+        end()
+        check(count(1, queue) == wanted, f"not {wanted} messages")
+    tag = channel.basic_get(queue).delivery_tag
+    channel.basic_ack(tag)
+    channel.tx_rollback()
+    channel.basic_ack(tag)
+    channel.tx_commit()
+    channel.close()
+    check(connect(1).channel().queue_delete(queue) == 1, "one acknowledged message stays")
+
+
+@behaviours.add("an-exchange-passes-on-to-a-bound-exchange")
+def _():
+    channel = connect().channel()
+    source, destination, returned = name(), name(), []
+    channel.exchange_declare(source, "topic", auto_delete=False)
+    channel.exchange_declare(destination, "fanout", auto_delete=False)
+    queue = channel.queue_declare("", exclusive=True, auto_delete=False).queue
+    channel.queue_bind(queue, destination)
+    channel.exchange_bind(destination, source, "a.*")
+    channel.basic_publish(amqp.Message("missed"), source, "b.c")
+    channel.basic_publish(amqp.Message("routed"), source, "a.b")
+    message = drain(channel, queue, 1)[0]
+    check(message.body == "routed" and message.delivery_info["exchange"] == source, f"{message.body} {message.delivery_info}")
+    channel.exchange_unbind(destination, source, "a.*")
+    channel.events["basic_return"].add(lambda *_: returned.append(True))
+    channel.basic_publish_confirm(amqp.Message("x"), source, "a.b", mandatory=True)
+    check(returned, "routed after the unbind")
+    channel.exchange_delete(source)
+    channel.exchange_delete(destination)
+
+
+@behaviours.add("an-alternate-exchange-takes-what-has-no-route")
+def _():
+    channel = connect().channel()
+    exchange, alternate = name(), name()
+    channel.exchange_declare(alternate, "fanout", auto_delete=False)
+    channel.exchange_declare(exchange, "direct", auto_delete=False, arguments={"alternate-exchange": alternate})
+    queue = channel.queue_declare("", exclusive=True, auto_delete=False).queue
+    channel.queue_bind(queue, alternate)
+    channel.basic_publish(amqp.Message("caught"), exchange, "nobody", mandatory=True)
+    check(drain(channel, queue, 1)[0].body == "caught", "another message")
+    channel.exchange_delete(exchange)
+    channel.exchange_delete(alternate)
+
+
+@behaviours.add("a-request-is-answered-through-direct-reply-to")
+def _():
+    queue, client, answers = name(), connect(0), []
+    serving, asking = connect(1).channel(), client.channel()
+    serving.queue_declare(queue, auto_delete=False)
+    asking.basic_consume("amq.rabbitmq.reply-to", no_ack=True, callback=lambda message: answers.append(message.body))
+    asking.basic_publish(amqp.Message("2", reply_to="amq.rabbitmq.reply-to"), routing_key=queue)
+    request = drain(serving, queue, 1)[0]
+    serving.basic_publish(amqp.Message(request.body * 2), routing_key=request.properties["reply_to"])
+    while not answers:
+        client.drain_events(timeout=10)
+    check(answers == ["22"], f"{answers}")
+    serving.queue_delete(queue)
+
+
 behaviours.run()
