@@ -19,12 +19,12 @@ interface Got extends Getter {
 
 /** What a session takes without a consumer: one pseudo consumer for each queue, and the messages it holds. */
 export class SessionGetters {
-  readonly #gateway: Pick<ClusterGateway, 'nextConsumerId'>;
+  readonly #gateway: Pick<ClusterGateway, 'nextConsumerId' | 'topology'>;
   readonly #byQueue = new Map<QueueRecord, Getter>();
   readonly #got = new Map<number, Got>();
   #lastNumber = 0;
 
-  constructor(gateway: Pick<ClusterGateway, 'nextConsumerId'>) {
+  constructor(gateway: Pick<ClusterGateway, 'nextConsumerId' | 'topology'>) {
     this.#gateway = gateway;
   }
 
@@ -41,8 +41,9 @@ export class SessionGetters {
     }
     const { consumer } = getter;
     let taken = await takeOne(stream, queue, consumer);
-    // It was found too old to be told of the queue by it, which is mended by the second try.
+    // It was found too old to be told of the queue by it, which is mended by the second try, unless what it missed is the deletion.
     if (taken.outcome?.kind === 'stale-topology') {
+      if (this.#gateway.topology.isRemoved(queue.id)) return { kind: 'no-such-queue' };
       stream.introduce(queue.id, queueConfig(queue));
       taken = await takeOne(stream, queue, consumer);
     }

@@ -51,6 +51,8 @@ export class CheckpointStore {
   readonly #store: KeyValueStore;
   /** By group and generation: while a snapshot comes in, the state it will replace is still checkpointed. */
   readonly #states = new Map<string, GroupState>();
+  /** The latest `keepGeneration` of each group. */
+  readonly #forgetting = new Map<GroupId, Promise<void>>();
 
   constructor(store: KeyValueStore) {
     this.#store = store;
@@ -125,9 +127,17 @@ export class CheckpointStore {
 
   /**
    * Forgets the checkpoints of all generations of a group but this one, or of all: those that an installed snapshot has
-   * replaced, and what a transfer left that was given up (R17). Durable when it resolves.
+   * replaced, and what a transfer left that was given up (R17). Durable when it resolves. One after the other: a slow one
+   * must not meet the generation that somebody begins when a later one is through.
    */
-  async keepGeneration(group: GroupId, generation: number | undefined): Promise<void> {
+  keepGeneration(group: GroupId, generation: number | undefined): Promise<void> {
+    const before = this.#forgetting.get(group) ?? Promise.resolve();
+    const done = before.then(() => this.#forgetOthers(group, generation));
+    this.#forgetting.set(group, done);
+    return done;
+  }
+
+  async #forgetOthers(group: GroupId, generation: number | undefined): Promise<void> {
     const kept = generation === undefined ? undefined : stateKey(group, generation);
     for (const key of this.#states.keys()) {
       if (key.startsWith(`${group}/`) && key !== kept) this.#states.delete(key);

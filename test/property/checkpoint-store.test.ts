@@ -4,6 +4,7 @@ import { groupId } from '../../src/lib/ids.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
 import type { Page } from '../../src/raft/checkpoint.ts';
 import { CheckpointStore } from '../../src/storage/checkpoint-store.ts';
+import type { KeyRange } from '../../src/storage/key-value-store.ts';
 import { manifestKey } from '../../src/storage/keyspace.ts';
 import { SimulatedStore } from '../support/simulated-store.ts';
 
@@ -93,4 +94,48 @@ describe('the checkpoint store', () => {
       { numRuns: 300 },
     );
   });
+
+  it('leaves alone what a generation gets while an earlier one is still being tidied up behind', async () => {
+    const disk = new SlowlyListed(new SeededRandom(1));
+    const store = new CheckpointStore(disk);
+    const page: Page = { key: { space: 0, kind: 1, number: 1 }, bytes: Uint8Array.of(1) };
+    // A snapshot was installed, and the next transfer begins at once.
+    const afterInstall = store.keepGeneration(GROUP, 1);
+    const beforeTransfer = store.keepGeneration(GROUP, 1).then(async () => {
+      const writer = store.begin(GROUP, 2, { term: 1, index: 1 });
+      await writer.add([page]);
+      await writer.finish();
+    });
+    await disk.listAll([afterInstall, beforeTransfer]);
+    const loaded = await new CheckpointStore(disk).load(GROUP, 2);
+    expect(loaded).toEqual({ at: { term: 1, index: 1 }, pages: [expect.objectContaining(page)] });
+  });
 });
+
+/** Whoever asked last for what is stored gets it first. */
+class SlowlyListed extends SimulatedStore {
+  #waiting: (() => void)[] = [];
+  #isSlow = true;
+
+  override iterate(range: KeyRange): ReturnType<SimulatedStore['iterate']> {
+    const list = (): ReturnType<SimulatedStore['iterate']> => super.iterate(range);
+    const turn = this.#isSlow ? new Promise<void>(resolve => this.#waiting.push(resolve)) : Promise.resolve();
+    return (async function* () {
+      await turn;
+      yield* list();
+    })();
+  }
+
+  async listAll(asked: readonly Promise<void>[]): Promise<void> {
+    let isOver = false;
+    const all = Promise.all(asked).then(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      this.#waiting.pop()?.();
+      await new Promise<void>(resolve => setImmediate(resolve));
+    }
+    this.#isSlow = false;
+    await all;
+  }
+}

@@ -36,6 +36,8 @@ interface Fate {
   arrivals: number;
   /** The delivery by which it arrived last. */
   arrivedBy: string | undefined;
+  /** The delivery that was settled, discarded or purged. */
+  endedBy: string | undefined;
 }
 
 /** One delivery, as the log has it. */
@@ -83,6 +85,8 @@ export class Auditor extends Checker {
   readonly #executed = new Map<string, ExecutedCommand[]>();
   readonly #books = new Map<GroupId, GroupBook>();
   readonly #deleted = new Set<QueueId>();
+  /** Deliveries that settle by themselves, to clients that were gone. */
+  readonly #forgone = new Set<string>();
   /** Volatile homes that went with their node. */
   readonly #lost = new Set<GroupId>();
 
@@ -135,6 +139,11 @@ export class Auditor extends Checker {
 
   delivery(key: string): LoggedDelivery | undefined {
     return this.#deliveries.get(key);
+  }
+
+  /** A get that settles by itself was answered to a client that had closed its channel before the message came. */
+  forgone(key: string): void {
+    this.#forgone.add(key);
   }
 
   /** The settlement of a delivery was answered. */
@@ -203,7 +212,8 @@ export class Auditor extends Checker {
         if (told.get(group) !== 'accepted' || this.#lost.has(group)) continue;
         const fate = this.#fates.get(fateKey(queue, message.id));
         const isSeen = fate?.how === 'settled' || fate?.how === 'discarded';
-        if (isSeen && fate.arrivals === 0) this.fail(`message ${message.id} was confirmed and never delivered`);
+        if (isSeen && fate.arrivals === 0 && !this.#forgone.has(fate.endedBy ?? ''))
+          this.fail(`message ${message.id} was confirmed and never delivered`);
         if (isSeen || fate?.how === 'purged' || this.#deleted.has(queue)) continue;
         if (fate?.how === 'ready' && this.cluster.workload.volatile.groupOf(queue) !== undefined) continue;
         this.fail(`message ${message.id} was confirmed and is ${fate?.how ?? 'not'} in queue ${queue} at the end`);
@@ -250,7 +260,7 @@ export class Auditor extends Checker {
     if (told !== undefined && told !== 'accepted' && !isUncertain(told)) {
       this.fail(`message ${id} was refused: ${plain(told)}; now it enters queue ${message.queue}`);
     }
-    this.#fates.set(key, { how: 'ready', arrivals: 0, arrivedBy: undefined });
+    this.#fates.set(key, { how: 'ready', arrivals: 0, arrivedBy: undefined, endedBy: undefined });
   }
 
   #handedOut(message: ModelMessage, consumer: ModelConsumer, number: number): void {
@@ -284,7 +294,9 @@ export class Auditor extends Checker {
   #departed(message: ModelMessage, how: Departure, key: string | undefined): void {
     const id = this.idOf(message);
     if (key !== undefined) this.#deliveries.get(key)!.end = how;
-    this.#fates.get(fateKey(message.queue, id))!.how = how;
+    const fate = this.#fates.get(fateKey(message.queue, id))!;
+    fate.how = how;
+    fate.endedBy = key;
     if (how === 'purged') this.cluster.statistics.purged++;
     this.#object({ message, id, how, delivery: key });
   }

@@ -177,7 +177,8 @@ export class SimDisk {
     }[] = [];
     for (const { name, bytes } of [...durable.list()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const parsed = parseFileName(name);
-      if (parsed === undefined || parsed.isSpare) continue;
+      // What is about to be recycled is read by nobody.
+      if (parsed === undefined || parsed.isSpare || !this.files.has(name)) continue;
       const reader = new SegmentReader(durable, name, parsed.number, bytes);
       for (let record = reader.recordAt(0); record !== undefined; ) {
         const { type, position, length, batch } = record.header;

@@ -89,11 +89,21 @@ export class SimGateway {
         leader: () => this.#leaderOf(group),
         wake: () => node.host.wakeClient(client),
         monotonicMs: () => node.monotonicMs,
-        mayServe: () => true,
+        mayServe: () => this.#mayServe(),
         fenced: () => this.#fenced(),
       },
     );
     return client;
+  }
+
+  /**
+   * Its clients are cut off when the incarnation ends. Before group 0 decides that, the node's lease has run out, at which it looks
+   * before each delivery, whatever it has heard (R24).
+   */
+  #mayServe(): boolean {
+    const { cluster, id } = this.#node;
+    if (this.incarnation <= cluster.fencing.decreedFor(id)) this.#fenced();
+    return this.#node.gateway === this;
   }
 
   #fenced(): void {

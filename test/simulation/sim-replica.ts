@@ -102,6 +102,8 @@ export class SimReplica implements HostedGroup {
   ticks = 0;
   #reads = 0;
   #isCuttingAll = false;
+  /** Of the state that the machine has: a switch to the next one may be under way. */
+  #installed: number;
   #wasDamaged: boolean;
 
   constructor(node: SimNode, group: GroupId, start: ReplicaStart, store: SimStore, groups: GroupFactory) {
@@ -109,6 +111,7 @@ export class SimReplica implements HostedGroup {
     this.node = node;
     this.group = group;
     this.#store = store;
+    this.#installed = store.generationOf(group);
     this.#checkers = cluster.checkers;
     const loaded = start.from === 'checkpoint' ? start.loaded : undefined;
     this.machine = loaded === undefined ? new ShardMachine() : ShardMachine.restore(loaded.pages, loaded.at);
@@ -178,6 +181,11 @@ export class SimReplica implements HostedGroup {
   /** Counts installed snapshots. */
   get generation(): number {
     return this.#store.generationOf(this.group);
+  }
+
+  /** The latest snapshot is written to be the state, and is not yet. */
+  get isSwitching(): boolean {
+    return this.#installed !== this.generation;
   }
 
   get leader(): ShardLeader {
@@ -345,6 +353,7 @@ export class SimReplica implements HostedGroup {
     statistics.snapshotsInstalled++;
     this.machine.become(other);
     this.#time.follow(this.machine.timeMs, this.node.monotonicMs);
+    this.#installed = this.generation;
     this.#store.checkpointed(this.group, at.index);
     this.#store.resetLive(this.group);
     this.#countLiveBodies({ isSnapshot: true });
@@ -371,12 +380,12 @@ export class SimReplica implements HostedGroup {
     const { disk, id } = this.node;
     if (disk.isDamaged || this.#store.hasBody(this.group, entry, position)) return;
     const name = unneededName(this.group, entry, position);
-    if (isSnapshot && !this.#isAliveElsewhere(entry, position)) disk.unneeded.add(name);
+    if (isSnapshot && !this.isAliveElsewhere(entry, position)) disk.unneeded.add(name);
     if (disk.unneeded.has(name)) return;
     throw new Violation('storage', `node ${id} restores message ${name}, which is nowhere`);
   }
 
-  #isAliveElsewhere(entry: LogIndex, position: number): boolean {
+  isAliveElsewhere(entry: LogIndex, position: number): boolean {
     const replicas = this.node.cluster.replicasOf(this.group).filter(one => one !== this);
     const latest = replicas.sort((a, b) => b.machine.applied - a.machine.applied)[0];
     for (const { entries, positions } of latest?.machine.liveReferences(entry, entry) ?? []) {

@@ -43,9 +43,11 @@ export class SimValues {
     this.#port = port;
   }
 
-  /** For one life of the process. */
+  /** For one life of the process. As LevelDB does, it puts what it finds in the log into a synced table first. */
   open(): KeyValueStore {
     const life = ++this.#life;
+    for (const { operations } of this.#log) apply(this.#tables, operations);
+    this.#log = [];
     const inLife =
       <Values extends readonly unknown[]>(happen: (...values: Values) => void) =>
       (...values: Values): void => {

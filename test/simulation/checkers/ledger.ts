@@ -7,6 +7,8 @@ import { Checker } from './checker.ts';
 /** What is committed, for ever; by index, which begins at 1. */
 interface Ledger {
   readonly terms: Term[];
+  /** The term of the replica that was the first to hold the entry for committed. */
+  readonly committedIn: Term[];
   readonly checksums: number[];
 }
 
@@ -55,13 +57,14 @@ export class LedgerChecker extends Checker {
   }
 
   #noteCommitted(replica: SimReplica, commit: LogIndex): void {
-    const { terms } = this.#ledger(replica.group);
+    const { terms, committedIn } = this.#ledger(replica.group);
     const first = Math.max((this.#commits.get(replica) ?? 0) + 1, replica.raft.base.index);
     for (let index = first; index <= commit; index++) {
       const term = replica.raft.termAt(index);
       if (term === undefined)
         this.fail(`node ${replica.node.id} committed ${index} of group ${replica.group} and does not have it`);
       terms[index] ??= term;
+      committedIn[index] ??= replica.raft.term;
       if (terms[index] !== term) {
         this.fail(
           `node ${replica.node.id} committed ${term}:${index} of group ${replica.group}; committed was ${terms[index]}:${index}`,
@@ -71,14 +74,17 @@ export class LedgerChecker extends Checker {
     this.#commits.set(replica, commit);
   }
 
-  /** A new leader has everything that was ever committed (leader completeness, Raft 5.4). */
+  /**
+   * A new leader has everything that was committed in earlier terms (leader completeness, Raft 5.4). Votes that come late may still
+   * elect one for a term that is over; what was committed in later terms it need not have, and it cannot commit anything.
+   */
   #checkLeader(replica: SimReplica): void {
     const { raft } = replica;
     this.#leaders.set(replica, raft.term);
-    const { terms } = this.#ledger(replica.group);
+    const { terms, committedIn } = this.#ledger(replica.group);
     for (let index = Math.max(1, raft.base.index); index < terms.length; index++) {
       const term = raft.termAt(index);
-      if (term === terms[index]) continue;
+      if (term === terms[index] || committedIn[index]! > raft.term) continue;
       this.fail(
         `node ${replica.node.id} leads group ${replica.group} in term ${raft.term} and has ` +
           `${term === undefined ? 'nothing' : `term ${term}`} at ${index}; committed is term ${terms[index]}`,
@@ -89,7 +95,7 @@ export class LedgerChecker extends Checker {
   #ledger(group: GroupId): Ledger {
     let ledger = this.#ledgers.get(group);
     if (ledger === undefined) {
-      ledger = { terms: [0], checksums: [0] };
+      ledger = { terms: [0], committedIn: [0], checksums: [0] };
       this.#ledgers.set(group, ledger);
     }
     return ledger;

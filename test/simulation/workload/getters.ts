@@ -118,9 +118,13 @@ class Getter {
   }
 
   #got(connection: Connection, record: QueueRecord, outcome: Decision | undefined): void {
-    if (outcome?.kind !== 'message' || this.#connection !== connection) return;
+    if (outcome?.kind !== 'message') return;
     const { auditor, cluster } = this.#workload;
     const key = this.#keyOf(connection, outcome.consumer, outcome.number);
+    if (this.#connection !== connection) {
+      if (this.#isAutoSettling && !this.#arrived.delete(key)) auditor.forgone(key);
+      return;
+    }
     const isWithdrawn = auditor.delivery(key)?.end === 'deleted';
     if (!this.#arrived.delete(key) && !isWithdrawn) auditor.fail(`get ${key} is answered and its message is not there`);
     if (this.#isAutoSettling) {
@@ -139,7 +143,7 @@ class Getter {
     const key = this.#keyOf(connection, consumer, number);
     const end: End = how === Settlement.settle ? 'settled' : 'returned';
     this.#asked.ends.set(key, end);
-    this.#workload.stream(connection, record).request(
+    this.#workload.client(connection, record.id).request(
       out => writeSettle(out, how, consumer, [number, number]),
       outcome => {
         if (outcome !== undefined) return;

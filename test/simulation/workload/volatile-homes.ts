@@ -91,7 +91,7 @@ export class VolatileHomes {
         leader: () => leader,
         wake: () => node.host.wakeClient(client),
         monotonicMs: () => node.monotonicMs,
-        mayServe: () => true,
+        mayServe: () => node.gateway === gateway,
         fenced: () => {
           if (node.gateway === gateway) node.endIncarnation();
         },
