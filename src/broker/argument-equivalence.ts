@@ -61,10 +61,7 @@ function classOf(field: FieldValue): string {
 
 /** Erlang's `==` on the values, as RabbitMQ's equivalence checks and headers exchange use it: 1 equals 1.0 of any width. */
 export function sameFieldValue(a: FieldValue, b: FieldValue): boolean {
-  if (isNumber(a) && isNumber(b)) {
-    // biome-ignore lint/suspicious/noDoubleEquals: compares bigint and number by value.
-    return a.value == b.value;
-  }
+  if (isNumber(a) && isNumber(b)) return isSameNumber(a.value, b.value);
   if (isText(a) && isText(b)) {
     if (a.type === 'string' && b.type === 'string') return a.value === b.value;
     return bytesEqual(textBytes(a), textBytes(b));
@@ -82,6 +79,12 @@ export function sameFieldValue(a: FieldValue, b: FieldValue): boolean {
     default:
       return true;
   }
+}
+
+/** Exactly, also where one is a 64-bit integer and the other is not. */
+function isSameNumber(a: number | bigint, b: number | bigint): boolean {
+  if (typeof a === 'number') return typeof b === 'number' ? a === b : isSameNumber(b, a);
+  return typeof b === 'bigint' ? a === b : Number.isInteger(b) && BigInt(b) === a;
 }
 
 type TextField = Extract<FieldValue, { type: 'string' | 'bytes' }>;

@@ -70,21 +70,20 @@ export class Topology {
 
   /** An answer of group 0, or none at present. */
   answer(node: SimNode, decision: () => number): Promise<number> {
-    const answer: Pick<PromiseLike<number>, 'then'> = {
-      // biome-ignore lint/suspicious/noThenProperty: the world answers, nothing in a run waits for the microtask queue
-      then: (resolved, rejected) => {
-        this.#decide(node, () => {
-          if (!this.#cluster.isCalm && this.#random.next() < FAILURE_RATE) {
-            rejected?.(new Error('group 0 has no leader'));
-            return;
-          }
-          const index = decision();
-          this.#whenKnown(node, () => resolved?.(index));
+    return new Promise((resolve, reject) => {
+      this.#decide(node, () => {
+        if (!this.#cluster.isCalm && this.#random.next() < FAILURE_RATE) {
+          reject(new Error('group 0 has no leader'));
+          this.#cluster.world.promisesGoOn();
+          return;
+        }
+        const index = decision();
+        this.#whenKnown(node, () => {
+          resolve(index);
+          this.#cluster.world.promisesGoOn();
         });
-        return undefined as never;
-      },
-    };
-    return answer as Promise<number>;
+      });
+    });
   }
 
   /** The index of group 0's log that the node has applied. */
