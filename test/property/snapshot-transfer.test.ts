@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LoadedCheckpoint } from '../../src/cluster/group/node-store.ts';
-import { decodeChunk, decodeRequest, encodeChunk, encodeRequest } from '../../src/cluster/snapshot/snapshot-codec.ts';
+import {
+  decodeChunk,
+  decodeRequest,
+  encodeChunk,
+  encodeRequest,
+  type SnapshotChunk,
+} from '../../src/cluster/snapshot/snapshot-codec.ts';
 import { SnapshotSink } from '../../src/cluster/snapshot/snapshot-sink.ts';
 import { SnapshotSource } from '../../src/cluster/snapshot/snapshot-source.ts';
 import { groupId, nodeId } from '../../src/lib/ids.ts';
@@ -47,6 +53,7 @@ class Transfer {
   #installing: { readonly from: typeof LEADER; readonly snapshot: SnapshotMeta } | undefined;
   #nowMs = 0;
   #cutsOpen = 0;
+  #sent: SnapshotChunk | undefined;
 
   constructor(plan: Plan) {
     this.random = new SeededRandom(plan.seed);
@@ -108,6 +115,7 @@ class Transfer {
         store: this.leader,
         send: (_, chunk) => {
           const frame = encodeChunk(chunk).slice();
+          this.#sent = decodeChunk(frame);
           if (!isLost()) this.link.push(() => this.sink.received(LEADER, decodeChunk(frame)));
         },
         wake: () => {},
@@ -128,10 +136,13 @@ class Transfer {
           } as unknown as Raft,
           switchTo: (_, generation, replaceMachine) => {
             this.follower.install(generation);
+            // The answer to a request that was repeated: the leader knows that it was needed no more.
+            setImmediate(() => this.sink.received(LEADER, { ...this.#sent!, bytes: undefined }));
             setImmediate(replaceMachine);
             return true;
           },
           snapshotFailed: () => {
+            expect(this.follower.generationOf(), 'the switch had begun').toBe(0);
             this.#installing = undefined;
           },
         },

@@ -163,7 +163,8 @@ class IncomingSnapshot {
 
   received(from: NodeId, chunk: SnapshotChunk): void {
     const { last } = this.install.snapshot;
-    if (this.#isOver || from !== this.install.from) return;
+    // Once all of it is here, a repeated request may still be refused by a leader that has let go of it.
+    if (this.#isOver || this.#reader.isEnded || from !== this.install.from) return;
     if (chunk.last.index !== last.index || chunk.last.term !== last.term) return;
     if (chunk.bytes === undefined) {
       if (chunk.transfer === this.#number) this.#fail('the leader does not have it any more');
