@@ -13,6 +13,7 @@ import type { GroupId, LogIndex } from './lib/ids.ts';
 import type { Logger } from './lib/logger.ts';
 import type { BodyPart } from './queue/effects.ts';
 import type { GroupWrite, RecoveredGroup } from './raft/log-store.ts';
+import { membersOf } from './raft/membership.ts';
 import type { Entry, EntryId } from './raft/messages.ts';
 import type { TermRun } from './raft/ready.ts';
 import { CheckpointStore } from './storage/checkpoint-store.ts';
@@ -206,14 +207,20 @@ export abstract class GroupStore implements NodeStore, GroupJournal {
     const { failed, logger } = this.#deps;
     const sentence = `a replica has lost what it had acknowledged: ${what}`;
     logger.error({ group }, sentence);
-    const voters = this.#journal.core.group(group)?.base.membership.voters ?? [];
-    if (voters.length < 2) {
+    if (this.#isOnlyReplica(group)) {
       failed(`${sentence}, of group ${group}, and no other node has it`);
       return;
     }
     void this.setDamaged(group, true).then(() =>
       failed(`${sentence}, of group ${group}; start this node again, and another one will fill it`),
     );
+  }
+
+  /** As far as the log can tell: who was to join by a change in it may have the group. */
+  #isOnlyReplica(group: GroupId): boolean {
+    const found = this.#journal.core.group(group);
+    if (found === undefined) return true;
+    return found.configurations.length === 0 && membersOf(found.base.membership).length < 2;
   }
 
   floorWithin(group: GroupId, last: LogIndex, bytesMax: number): LogIndex {

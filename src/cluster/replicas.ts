@@ -117,7 +117,7 @@ export class Replicas {
   async openMetadata(): Promise<void> {
     const { store, host, metadata, monotonicMs, leaderChanged, logger } = this.#deps;
     const membership = metadataMembership(this.#options.formation.members);
-    const start = await recoverReplica(METADATA_GROUP, membership.voters.length, this.#deps);
+    const start = await recoverReplica(METADATA_GROUP, { isOnlyReplica: membership.voters.length === 1 }, this.#deps);
     const loaded = start.from === 'checkpoint' ? start.loaded : undefined;
     const machine = new MetadataMachine(loaded && { pages: loaded.pages, at: loaded.at.index });
     if (loaded) store.journal.checkpointed(METADATA_GROUP, loaded.at.index);
@@ -167,7 +167,8 @@ export class Replicas {
     for (const { group, replicas } of this.metadata.machine.shards.heldBy(self)) {
       if (this.#shards.has(group) || this.#opening.has(group)) continue;
       this.#opening.add(group);
-      await this.#openShard(group, replicas, await recoverReplica(group, replicas.length, this.#deps));
+      const start = await recoverReplica(group, { isOnlyReplica: replicas.length === 1 }, this.#deps);
+      await this.#openShard(group, replicas, start);
       this.#opening.delete(group);
     }
   }

@@ -128,6 +128,11 @@ export class SimNode {
     return this.clock.monotonicMs;
   }
 
+  /** Whether its disk has something to lose, and something to write. */
+  get isHolder(): boolean {
+    return this.#held.size > 0;
+  }
+
   /** Something that this node had acknowledged is not on its disk any more, or not all of it. */
   get hasLostData(): boolean {
     return this.#isGone || this.disk.isDamaged;
@@ -372,8 +377,8 @@ export class SimNode {
     const store = this.#store!;
     const { cluster } = this;
     const life = this.#life;
-    const voterCount = store.recovered.get(group)?.base.membership.voters.length ?? 0;
-    const start = await recoverReplica(group, voterCount, { store, logger: this.logger });
+    const isOnlyReplica = cluster.placement.isHeldByOnly(group, this.id);
+    const start = await recoverReplica(group, { isOnlyReplica }, { store, logger: this.logger });
     if (this.#life !== life || this.replicas.has(group)) return;
     if (start.from === 'a-leader') {
       if (!this.disk.isDamaged) {

@@ -12,7 +12,7 @@ const LAG_ENTRIES_MAX = 5;
 /** A leader is not always patient: now and then it promotes a learner that has nothing yet. */
 const IMPATIENCE = 0.05;
 /** After so long the replacement of a lost directory begins. */
-const REPLACE_AFTER_MS = { min: 100, max: 3_000 };
+const REPLACE_AFTER_MS = { min: 50, max: 1_500 };
 
 /**
  * What group 0 decides about who holds which group, and how leaders carry it out: new members are learners first, then the voters
@@ -51,6 +51,11 @@ export class SimPlacement {
       this.wantedOf(group).includes(node) ||
       this.membershipsInForce(group).some(membership => membersOf(membership).includes(node))
     );
+  }
+
+  /** Whether nobody else takes part in any membership that is, or may become, the one in force. */
+  isHeldByOnly(group: GroupId, node: NodeId): boolean {
+    return this.membershipsInForce(group).every(membership => membersOf(membership).every(member => member === node));
   }
 
   wantedOf(group: GroupId): readonly NodeId[] {

@@ -32,11 +32,12 @@ export function assessReplica(
 
 /**
  * What the disk has of a group, and whether that is all that this replica once acknowledged. One that has to be filled
- * remembers so over restarts.
+ * remembers so over restarts; one that nobody can fill is an error. Who else has the group is for others to say: what the log
+ * says of it may be old, and may be damaged.
  */
 export async function recoverReplica(
   group: GroupId,
-  voterCount: number,
+  { isOnlyReplica }: { readonly isOnlyReplica: boolean },
   { store, logger }: { readonly store: NodeStore; readonly logger: Logger },
 ): Promise<ReplicaStart> {
   const found = store.recovered.get(group);
@@ -46,7 +47,7 @@ export async function recoverReplica(
   const start = assessReplica(found, loaded);
   await store.keepGeneration(group, start.from === 'nothing' && loaded !== 'none' ? undefined : generation);
   if (start.from !== 'a-leader') return start;
-  if (voterCount === 1) {
+  if (isOnlyReplica) {
     throw new Error(
       `group ${group} is damaged and no other node has it: ${start.reason}; empty this node's data directory`,
     );

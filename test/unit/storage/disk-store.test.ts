@@ -8,6 +8,8 @@ import { DiskStore, type OpenedStore } from '../../../src/disk-store.ts';
 import { SystemClock } from '../../../src/lib/clock.ts';
 import { groupId, nodeId } from '../../../src/lib/ids.ts';
 import type { LogBase } from '../../../src/raft/log-store.ts';
+import { encodeMembership } from '../../../src/raft/membership.ts';
+import { EntryKind } from '../../../src/raft/messages.ts';
 
 const GROUP = groupId(3);
 const AT = { term: 2, index: 20 };
@@ -223,5 +225,17 @@ describe('the store of a node', () => {
     expect(failures[0]).toContain('no other node has it');
     await close(store);
     expect((await start(await open())).start.from).toBe('checkpoint');
+  });
+
+  it('asks for help where its log has brought others since', async () => {
+    await fill([nodeId(1)]);
+    const store = await open();
+    const change = encodeMembership({ voters: THREE, outgoing: [nodeId(1)], learners: [] });
+    const payload = store.allocate(change.length);
+    payload.set(change);
+    await append(store, { entries: [{ kind: EntryKind.configuration, index: 25, term: 2, payload }] });
+    store.lost(GROUP, 'entry 22 cannot be read back');
+    await expect.poll(() => failures).toHaveLength(1);
+    expect(failures[0]).toContain('start this node again');
   });
 });
