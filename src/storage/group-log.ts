@@ -244,6 +244,7 @@ export class GroupLog {
     for (const chunk of this.chunks()) if (chunk.count > 0) detach(chunk, chunk.first);
     this.#entries.length = 0;
     this.#bodies.length = 0;
+    this.configurations = [];
     this.checkpointedTo = 0;
     this.lastIndex = 0;
     this.lastTerm = 0;

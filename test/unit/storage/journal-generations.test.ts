@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { encodeMembership } from '../../../src/raft/membership.ts';
+import { EntryKind } from '../../../src/raft/messages.ts';
 import { A, appending, disk, drain, entry, fill, MEMBERSHIP, open, recovered } from '../../support/journal-fixture.ts';
 
 const anew = { last: { term: 0, index: 0 }, membership: MEMBERSHIP, generation: 1 };
@@ -23,6 +25,27 @@ describe('a log that begins anew', () => {
     }
     const [group] = recovered(files).groups;
     expect(group).toMatchObject({ hardState, log: [{ term: 4, first: 1, last: 2 }], damaged: false });
+  });
+});
+
+describe('the changes of members in a log that begins anew', () => {
+  it('are those of the new log alone, also after a restart', () => {
+    const change = (index: number, term: number) => ({
+      ...entry(index, 0, term),
+      kind: EntryKind.configuration,
+      payload: encodeMembership(MEMBERSHIP),
+    });
+    const files = disk();
+    const journal = open(files);
+    fill(journal, A, 1, 20);
+    journal.append([appending(A, change(21, 1))]);
+    journal.append([{ group: A, hardState: undefined, entries: [], base: based(10) }]);
+    drain(journal, files);
+    const hardState = { term: 4, vote: undefined, commit: 0 };
+    journal.append([{ group: A, hardState, entries: [entry(1, 100, 4), change(2, 4)], base: anew }]);
+    drain(journal, files);
+    expect(journal.group(A)?.configurations).toEqual([2]);
+    expect(recovered(files).groups[0]?.configurations).toEqual([{ index: 2, membership: MEMBERSHIP }]);
   });
 });
 
