@@ -113,6 +113,12 @@ export class Cluster {
     return live[number % live.length];
   }
 
+  /** One with replicas, which writes: where a fault of the disk shows. */
+  liveHolder(number: number): SimNode | undefined {
+    const live = this.nodes.filter(node => node.isUp && node.isHolder);
+    return live[number % live.length];
+  }
+
   /** All replicas on nodes that are up, members or not. */
   replicas(): readonly SimReplica[] {
     this.#replicas ??= this.nodes.flatMap(node => [...node.replicas.values()]);
@@ -195,13 +201,14 @@ export class Cluster {
     const { nodes, placement } = this;
     const node = nodes
       .map((_, i) => nodes[(first + i) % nodes.length]!)
-      .find(one => !one.isGone && (one.disk.isDamaged || placement.mayLose(one)));
+      .find(one => !one.isGone && one.disk.canLose && (one.disk.isDamaged || placement.mayLose(one)));
     if (node === undefined) return;
     if (crash === 'blackout') for (const one of this.nodes) this.crash(one, 'power', downMs);
     else if (crash !== 'none') this.crash(node, crash, downMs);
-    if (!node.disk.damage(what) && !node.disk.damage('record')) return;
+    const done = [what, 'record' as const, 'value' as const].find(one => node.disk.damage(one));
+    if (done === undefined) return;
     this.statistics.damages++;
-    this.world.log('n{} loses a {}', node.id, what);
+    this.world.log('n{} loses a {}', node.id, done);
   }
 
   restartAfter(node: SimNode, downMs: number): void {

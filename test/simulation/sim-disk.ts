@@ -28,6 +28,13 @@ const FLIPPED: ReadonlySet<number> = new Set([RecordType.entry, RecordType.body,
 /** A record of the journal, a value of the key-value store, or a batch that a process which starts does not find. */
 export type DiskDamage = 'record' | 'value' | 'batch';
 
+interface SyncedRecord {
+  readonly file: string;
+  readonly position: number;
+  readonly bytes: number;
+  readonly batch: number;
+}
+
 /** The disk as one life of the process has it. */
 export interface OpenedDisk {
   readonly store: SimStore;
@@ -137,6 +144,11 @@ export class SimDisk {
     if (loss === 'power' && this.files.losePower(this.#random)) this.#node.cluster.statistics.powerLossesWithUnsynced++;
   }
 
+  /** Whether there is something synced to take away. */
+  get canLose(): boolean {
+    return !this.#values.isEmpty || this.#syncedRecords().length > 0;
+  }
+
   /** Takes away something that was synced, while the process runs or between two lives. False: there is nothing. */
   damage(what: DiskDamage): boolean {
     const isDone = this.#damage(what);
@@ -166,15 +178,22 @@ export class SimDisk {
     }
   }
 
-  /** In a batch behind which another was written: the last one cannot be told from one that was torn (R11). */
   #flipRecord(): boolean {
+    const synced = this.#syncedRecords();
+    const newest = synced.at(-1)?.file;
+    if (newest === undefined) return false;
+    const behind = this.#random.next() < 0.5 ? synced.filter(({ file }) => file === newest) : synced;
+    for (let flips = this.#random.integer(1, FLIPS_MAX); flips > 0; flips--) {
+      const { file, position, bytes } = behind[this.#random.integer(0, behind.length - 1)]!;
+      this.files.flip(file, position + this.#random.integer(0, bytes - 1), 1 << this.#random.integer(0, 7));
+    }
+    return true;
+  }
+
+  /** In batches behind which another was written: the last one cannot be told from one that was torn (R11). */
+  #syncedRecords(): readonly SyncedRecord[] {
     const durable = this.files.durable();
-    const found: {
-      readonly file: string;
-      readonly position: number;
-      readonly bytes: number;
-      readonly batch: number;
-    }[] = [];
+    const found: SyncedRecord[] = [];
     for (const { name, bytes } of [...durable.list()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const parsed = parseFileName(name);
       // What is about to be recycled is read by nobody.
@@ -188,15 +207,7 @@ export class SimDisk {
       }
     }
     const lastBatch = Math.max(...found.map(({ batch }) => batch));
-    const newest = found.at(-1)?.file;
-    const isNew = this.#random.next() < 0.5;
-    const behind = found.filter(({ file, batch }) => batch < lastBatch && (!isNew || file === newest));
-    if (behind.length === 0) return false;
-    for (let flips = this.#random.integer(1, FLIPS_MAX); flips > 0; flips--) {
-      const { file, position, bytes } = behind[this.#random.integer(0, behind.length - 1)]!;
-      this.files.flip(file, position + this.#random.integer(0, bytes - 1), 1 << this.#random.integer(0, 7));
-    }
-    return true;
+    return found.filter(({ batch }) => batch < lastBatch);
   }
 
   #port(): ThreadPort {

@@ -80,14 +80,21 @@ export class SimStreams {
 
   #send(connection: Connection, from: NodeId, to: NodeId, frame: Frame): void {
     if (this.#breakRate > 0 && this.#random.next() < this.#breakRate) {
-      this.#statistics.linksBroken++;
-      this.#break(connection);
+      this.breakLink(from, to);
       return;
     }
     const queue = connection.queues.get(from < to)!;
     const arrivalMs = Math.max(this.#world.nowMs + this.#port.delayMs(from, to), queue.at(-1)?.arrivalMs ?? 0);
     queue.push({ frame, arrivalMs });
     if (queue.length === 1) this.#schedule(connection, from, to, arrivalMs - this.#world.nowMs);
+  }
+
+  /** The connection of two nodes ends, with what was under way. */
+  breakLink(node: NodeId, peer: NodeId): void {
+    const connection = this.#connection(node, peer);
+    if (!connection.isOpen) return;
+    this.#statistics.linksBroken++;
+    this.#break(connection);
   }
 
   /** A node went away: the others notice within `delayMs`. */

@@ -107,6 +107,10 @@ export class SimValues {
     return values;
   }
 
+  get isEmpty(): boolean {
+    return this.#current.size === 0;
+  }
+
   /** Ascending. */
   pairs(range: KeyRange): Pair[] {
     const from = nameOf(range.from);

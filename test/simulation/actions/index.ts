@@ -6,7 +6,7 @@ import { damageDisk, failSync, fillDisk, hangDisk } from './disk-faults.ts';
 import { repeatFence } from './fences.ts';
 import { checkpoint, hint, transfer } from './leadership.ts';
 import { addReplica, letGo, removeReplica, replaceReplica, wipe } from './membership.ts';
-import { clog, flap, heal, partition } from './network-faults.ts';
+import { breakLink, clog, flap, heal, partition } from './network-faults.ts';
 import { blackout, crash, crashLeader, crashNextLeader, pause, restart } from './process-faults.ts';
 
 /** Every kind of action a plan is drawn from. */
@@ -26,6 +26,7 @@ export const ACTION_KINDS: readonly ActionKind[] = [
   flap,
   heal,
   clog,
+  breakLink,
   transfer,
   hint,
   checkpoint,

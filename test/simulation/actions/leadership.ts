@@ -21,11 +21,11 @@ export const hint = defineAction({
   arguments: fc.record({ node, peer: node }),
   perform: (cluster, { node, peer }) => {
     const target = cluster.liveNode(node);
-    const gone = cluster.nodes[peer % cluster.nodes.length]!;
-    if (target !== undefined && target !== gone) {
-      if (gone.isUp) cluster.statistics.falseHints++;
-      target.peerGone(gone.id);
-    }
+    const peers = cluster.nodes.filter(one => one !== target);
+    const gone = peers[peer % peers.length];
+    if (target === undefined || gone === undefined) return;
+    if (gone.isUp) cluster.statistics.falseHints++;
+    target.peerGone(gone.id);
   },
 });
 

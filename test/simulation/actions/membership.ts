@@ -62,7 +62,7 @@ export const letGo = defineAction({
 /** The machine comes back with an empty disk, as a new participant that replaces the old one (R9). */
 export const wipe = defineAction({
   name: 'wipe',
-  weight: 4,
+  weight: 2,
   arguments: fc.record({ node, downMs: fc.constantFrom(0, 500, 4_000) }),
   perform: (cluster, { node, downMs }) => {
     const target = pick(

@@ -46,6 +46,19 @@ export const heal = defineAction({
   perform: ({ weather }) => weather.heal(),
 });
 
+/** A connection ends though both nodes live. */
+export const breakLink = defineAction({
+  name: 'break-link',
+  weight: 3,
+  arguments: fc.record({ node, peer: node }),
+  perform: (cluster, { node, peer }) => {
+    const target = cluster.liveNode(node);
+    const peers = cluster.nodes.filter(one => one.isUp && one !== target);
+    const other = peers[peer % peers.length];
+    if (target !== undefined && other !== undefined) cluster.streams.breakLink(target.id, other.id);
+  },
+});
+
 /** Nothing arrives on a link for a while, then everything does. With `all`: on no link from the node. */
 export const clog = defineAction({
   name: 'clog',

@@ -3,7 +3,8 @@ import { defineAction } from './action.ts';
 
 const node = fc.nat({ max: 9 });
 const downMs = fc.constantFrom(0, 50, 600, 3_000, 10_000);
-const loss = fc.constantFrom('process' as const, 'power' as const);
+/** A blackout is a loss of power, too. */
+const loss = fc.constantFrom('process' as const, 'process' as const, 'power' as const);
 
 /** Most losses need a write under way: `when` waits for one, or for a vote or an append response that leaves the node. */
 export const crash = defineAction({
