@@ -44,6 +44,37 @@ export const STORAGE_CANARIES: readonly Canary[] = [
     runsMax: 30,
   },
   {
+    name: 'checksums-not-compared',
+    breaks: 'values of the key-value store are taken as they are read, whatever their checksums say (R16)',
+    file: 'src/storage/checkpoint-codec.ts',
+    find: 'return new ByteReader(sealed).u32() === crc32(value, crc32(key)) ? value : undefined;',
+    replace: 'return value;',
+    also: [
+      {
+        file: 'src/storage/checkpoint-codec.ts',
+        find: 'return pages.length === manifest.pageCount && sum === manifest.pageSum ?',
+        replace: 'return pages.length === manifest.pageCount ?',
+      },
+    ],
+    runsMax: 80,
+  },
+  {
+    name: 'pages-not-counted',
+    breaks: 'a checkpoint of which pages are missing or foreign is restored (R16)',
+    file: 'src/storage/checkpoint-codec.ts',
+    find: 'return pages.length === manifest.pageCount && sum === manifest.pageSum ?',
+    replace: 'return sum >= 0 ?',
+    runsMax: 200,
+  },
+  {
+    name: 'record-checksum-not-compared',
+    breaks: 'records of the journal are taken as they are read, whatever their checksums say (R11)',
+    file: 'src/storage/record-codec.ts',
+    find: 'payload.length === header.length && crc32(payload) === header.payloadCrc;',
+    replace: 'payload.length === header.length;',
+    runsMax: 80,
+  },
+  {
     name: 'damaged-replica-votes',
     breaks: 'a replica that lost what it had acknowledged still votes (R16)',
     file: 'src/raft/voting.ts',
