@@ -61,6 +61,8 @@ export class SimDisk {
   #isDamaged = false;
   /** Messages whose bodies may be missing though a checkpoint names them. */
   readonly unneeded = new Set<string>();
+  /** By group: the generation of the state whose bodies were looked for last. */
+  readonly countedGenerations = new Map<GroupId, number>();
   /** What the durable bytes say, kept until they change. */
   #durable: { readonly version: number; readonly groups: ReadonlyMap<GroupId, RecoveredGroup> } | undefined;
 

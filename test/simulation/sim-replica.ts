@@ -117,7 +117,7 @@ export class SimReplica implements HostedGroup {
     this.machine = loaded === undefined ? new ShardMachine() : ShardMachine.restore(loaded.pages, loaded.at);
     if (loaded !== undefined) store.checkpointed(group, loaded.at.index);
     if (start.from === 'a-leader') store.resetLive(group);
-    else this.#countLiveBodies({ isSnapshot: false });
+    else this.#countLiveBodies();
     this.#time = new ShardTime(this.machine.timeMs, node.monotonicMs);
     this.proposals = groups.proposals(PAYLOAD_HEADER_BYTES, writePayloadHead);
     this.#shard = this.#createShard();
@@ -356,13 +356,17 @@ export class SimReplica implements HostedGroup {
     this.#installed = this.generation;
     this.#store.checkpointed(this.group, at.index);
     this.#store.resetLive(this.group);
-    this.#countLiveBodies({ isSnapshot: true });
+    this.#countLiveBodies();
     for (const checker of this.#checkers) checker.onInstall(this);
   }
 
   /** The journal learns which messages live; each of them must be somewhere. */
-  #countLiveBodies({ isSnapshot }: { readonly isSnapshot: boolean }): void {
+  #countLiveBodies(): void {
     const store = this.#store;
+    const { countedGenerations } = this.node.disk;
+    // Also after a crash right behind the switch.
+    const isSnapshot = this.generation > (countedGenerations.get(this.group) ?? 0);
+    countedGenerations.set(this.group, this.generation);
     for (const { entries, positions, accounted } of this.machine.liveReferences(0, this.machine.applied)) {
       for (const [i, entry] of entries.entries()) {
         store.addLive(this.group, entry, accounted[i]!);
