@@ -54,6 +54,14 @@ const swarm: Swarm = {
     multiples: 0.2,
     getMs: { min: 20, max: 100 },
     countMs: { min: 20, max: 600 },
+    expiry: {
+      limitedQueues: 0.4,
+      queueTtlMs: 200,
+      limitedMessages: 0.2,
+      messageTtlMsMax: 400,
+      leasedQueues: 0.4,
+      leaseMs: 600,
+    },
   },
 };
 

@@ -88,6 +88,8 @@ export interface Publish extends Routable {
   /** The body in parts, copied before `publish` returns. */
   readonly body: readonly Uint8Array[];
   readonly bodyBytes: number;
+  /** How long it waits in a queue at most: the number in `expiration`. */
+  readonly expirationMs: number | undefined;
   /** Per session ascending from 1; 0 when no confirm is wanted. */
   readonly sequence: number;
 }

@@ -6,12 +6,14 @@ import type { FieldTable, FieldValue } from './field-table.ts';
 import { described } from './names.ts';
 
 const QUEUE_TYPE = 'x-queue-type';
+const MESSAGE_TTL = 'x-message-ttl';
+const EXPIRES = 'x-expires';
 const DEAD_LETTER_EXCHANGE = 'x-dead-letter-exchange';
 
 /** The arguments that RabbitMQ compares when a queue is declared again, in its order: the first difference is reported. */
 const COMPARED = [
-  'x-expires',
-  'x-message-ttl',
+  EXPIRES,
+  MESSAGE_TTL,
   DEAD_LETTER_EXCHANGE,
   'x-dead-letter-routing-key',
   'x-dead-letter-strategy',
@@ -29,6 +31,9 @@ const COMPARED = [
   'x-queue-leader-locator',
   'x-queue-master-locator',
 ];
+
+/** Those with an effect of their own. */
+const EFFECTIVE: ReadonlySet<string> = new Set([QUEUE_TYPE, MESSAGE_TTL, EXPIRES]);
 
 /** Of streams: another queue cannot have them. */
 const STREAM_ARGUMENTS = ['x-max-age', 'x-stream-max-segment-size-bytes', 'x-initial-cluster-size'];
@@ -104,7 +109,7 @@ function checkOfType(
 
 function checkEffects(declared: Declared, received: FieldTable): BrokerError | undefined {
   for (const name of [...received.keys()].sort()) {
-    if (name === QUEUE_TYPE || !name.startsWith('x-') || asksForNothing(name, received.get(name)!)) continue;
+    if (EFFECTIVE.has(name) || !name.startsWith('x-') || asksForNothing(name, received.get(name)!)) continue;
     return { code: 'not-implemented', text: `argument '${name}' for ${words(declared)} is not supported` };
   }
   return undefined;
@@ -133,6 +138,17 @@ export function checkQueueArgumentsEquivalent(
   const receivedWords = type.type === 'string' ? type.value : typeWord(type);
   return inequivalent(declared, QUEUE_TYPE, `'${receivedWords}'`, `'${queueType(current)}'`);
 }
+
+/** How long messages wait in a queue with these arguments at most. */
+export const messageTtlMs = (queueArguments: FieldTable): number | undefined =>
+  milliseconds(queueArguments.get(MESSAGE_TTL));
+
+/** After how long without any use a queue with these arguments goes. */
+export const expiresMs = (queueArguments: FieldTable): number | undefined => milliseconds(queueArguments.get(EXPIRES));
+
+/** Of an argument that was checked when the queue was declared. */
+const milliseconds = (field: FieldValue | undefined): number | undefined =>
+  field !== undefined && 'value' in field ? Number(field.value) : undefined;
 
 function queueType(queueArguments: FieldTable): string {
   const type = queueArguments.get(QUEUE_TYPE);

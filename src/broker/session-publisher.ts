@@ -5,6 +5,7 @@ import type { Publish, PublishResult, SessionListener } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
 import type { ClusterGateway, Decision, HomeStream, PublishOrigin } from './gateway.ts';
 import { checkNameLength } from './names.ts';
+import { expiresMs, messageTtlMs } from './queue-arguments.ts';
 import type { Route } from './router.ts';
 import type { QueueRecord } from './topology-records.ts';
 
@@ -12,7 +13,8 @@ import type { QueueRecord } from './topology-records.ts';
 interface Target {
   readonly stream: HomeStream;
   readonly queues: readonly QueueId[];
-  readonly records: readonly QueueRecord[];
+  /** Of `queues`, in their order. */
+  readonly configs: readonly QueueConfig[];
 }
 
 export interface SessionPublisherOptions {
@@ -32,6 +34,8 @@ export const queueConfig = (record: QueueRecord): QueueConfig => ({
   name: record.name,
   autoDelete: record.autoDelete,
   exclusive: record.exclusiveOwner !== undefined,
+  messageTtlMs: messageTtlMs(record.arguments),
+  expiresMs: expiresMs(record.arguments),
 });
 
 /** A message for a queue that was deleted meanwhile is what it would have been a moment earlier: gone with the queue, and confirmed. */
@@ -78,14 +82,15 @@ export class SessionPublisher implements PublishOrigin {
       routingKey: this.#routingKeyBytes,
       properties: publish.properties,
       body: publish.body,
+      ttlMs: publish.expirationMs,
     };
     if (this.#targets.length > 1 && sequence > 0) {
       this.#split.set(sequence, { missing: this.#targets.length, refused: false });
     }
     if (sequence > 0) this.#unanswered++;
     const origin = sequence > 0 ? this : undefined;
-    for (const { stream, queues, records } of this.#targets) {
-      for (const record of records) stream.introduce(record.id, queueConfig(record));
+    for (const { stream, queues, configs } of this.#targets) {
+      for (let i = 0; i < queues.length; i++) stream.introduce(queues[i]!, configs[i]!);
       stream.publish(queues, message, origin, sequence);
       if (stream.isFull) this.#deps.backlog(stream);
     }
@@ -155,8 +160,8 @@ export class SessionPublisher implements PublishOrigin {
     this.#route = route;
     this.#targets = [...byStream].map(([stream, records]) => ({
       stream,
-      records,
       queues: records.map(record => record.id),
+      configs: records.map(queueConfig),
     }));
   }
 

@@ -22,7 +22,7 @@ import { Consumer, type ConsumerListener } from './consumer.ts';
 import { EMPTY_TABLE } from './field-table.ts';
 import type { ClusterGateway, Decision, HomeStream } from './gateway.ts';
 import { checkNameLength, replyQueueName } from './names.ts';
-import { checkConsumerArguments } from './queue-arguments.ts';
+import { checkConsumerArguments, expiresMs } from './queue-arguments.ts';
 import { SessionGetters } from './session-getters.ts';
 import { SessionPrefetch } from './session-prefetch.ts';
 import { queueConfig, SessionPublisher } from './session-publisher.ts';
@@ -109,7 +109,9 @@ export class Session implements BrokerSession, ConsumerListener {
     const declared = await this.#declare({ ...request, name }, serverNamed);
     if (!declared.ok) return declared;
     const { queue, created } = declared.value;
-    if (created) return { ok: true, value: { name: queue.name, messageCount: 0, consumerCount: 0 } };
+    // The home of a queue that expires has to know it: the time without use begins now.
+    if (created && expiresMs(queue.arguments) === undefined)
+      return { ok: true, value: { name: queue.name, messageCount: 0, consumerCount: 0 } };
     const counted = await this.#count(queue);
     if (counted.ok || counted.error.code !== 'no-queue') return counted;
     // Its home has deleted it already, and its name is on the way out: the declaration makes a new one.

@@ -398,6 +398,7 @@ export class ClusterNode {
             if (delayMs > 0) clock.after(delayMs, resolve);
             else this.#deps.defer(resolve);
           }),
+        after: (delayMs, callback) => clock.after(delayMs, callback),
         nextTurn: () => new Promise(resolve => this.#deps.defer(resolve)),
         metadata: {
           applied: (index, effects) => this.#metadataApplied(index, effects),

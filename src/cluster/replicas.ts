@@ -1,3 +1,4 @@
+import type { Clock } from '../lib/clock.ts';
 import { type GroupId, type LogIndex, METADATA_GROUP, type NodeId, type QueueId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
@@ -51,6 +52,7 @@ export interface ReplicasDependencies {
   readonly nextTurn: () => Promise<void>;
   /** Resolves after so long; with 0 as `nextTurn`. */
   readonly pause: (delayMs: number) => Promise<void>;
+  readonly after: Clock['after'];
   readonly metadata: Pick<MetadataGroupDependencies, 'reply' | 'grant' | 'applied'>;
   readonly leaderChanged: (group: GroupId, leader: NodeId | undefined) => void;
   readonly fenced: () => readonly { readonly node: NodeId; readonly through: number }[];
@@ -174,7 +176,7 @@ export class Replicas {
   }
 
   async #openShard(group: GroupId, voters: readonly NodeId[], start: ReplicaStart): Promise<void> {
-    const { store, host, monotonicMs, wallClocksMs, leaderChanged, fenced, removeName } = this.#deps;
+    const { store, host, monotonicMs, wallClocksMs, leaderChanged, fenced, removeName, after } = this.#deps;
     const loaded = start.from === 'checkpoint' ? start.loaded : undefined;
     const machine = loaded ? ShardMachine.restore(loaded.pages, loaded.at) : new ShardMachine();
     if (loaded) store.journal.checkpointed(group, loaded.at.index);
@@ -183,6 +185,7 @@ export class Replicas {
     else await this.#countLiveBodies(group, machine);
     const proposals = this.#factory.proposals(PAYLOAD_HEADER_BYTES, writePayloadHead);
     const time = new ShardTime(machine.timeMs, monotonicMs());
+    const timeMs = (): number => time.now(monotonicMs(), wallClocksMs(voters), voters.length);
     const shard: ReplicatedShard = new ReplicatedShard(
       { group, bodyCacheBytesMax: this.#options.bodyCacheBytesMax },
       {
@@ -200,6 +203,8 @@ export class Replicas {
         wake: () => host.wake(group),
         fenced,
         removeName,
+        timeMs,
+        after,
         leaderChanged,
         snapshots: this.#snapshots(group),
         diverged: divergence => void this.#refill(group, voters, divergence),
@@ -214,7 +219,7 @@ export class Replicas {
         isLost: start.from === 'a-leader',
         listener: shard,
         proposals,
-        entryTimeMs: () => time.now(monotonicMs(), wallClocksMs(voters), voters.length),
+        entryTimeMs: timeMs,
       },
       { voters, outgoing: [], learners: [] },
     );

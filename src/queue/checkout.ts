@@ -2,6 +2,8 @@ import { assert } from '../lib/assert.ts';
 import { reached } from '../lib/reached.ts';
 import { type Consumer, joinRing, leaveRing } from './consumers.ts';
 import type { DeliveryList } from './effects.ts';
+import { hasFreshFront } from './expiry.ts';
+import { noteDeadline } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { LARGE, type ReferenceChunk, ReferenceState } from './reference-chunks.ts';
 import type { ShardState } from './shard-state.ts';
@@ -21,7 +23,9 @@ export function checkoutTouched(state: ShardState): void {
   let done = 0;
   for (; done < touched.length; done++) {
     const queue = touched[done]!;
-    if (!queue.isDeleted && !checkout(state, queue)) break;
+    const isDone = queue.isDeleted || checkout(state, queue);
+    noteDeadline(state, queue);
+    if (!isDone) break;
     queue.isTouched = false;
   }
   if (done > 0) state.pending.touched = touched.slice(done);
@@ -37,6 +41,7 @@ function checkout(state: ShardState, queue: QueueState): boolean {
       leaveRing(queue, consumer);
       continue;
     }
+    if (queue.deadline !== undefined && !hasFreshFront(state, queue)) return queue.ready === 0;
     if (state.deliveriesLeft === 0) {
       reached('shard.deliveries-left-over');
       return false;

@@ -34,8 +34,9 @@ export type CommandKind = (typeof CommandKind)[keyof typeof CommandKind];
 /** Kinds from here on are proposed by the shard's leader only (node 0). */
 export const LEADER_KIND_MIN = 64;
 
-export const EnqueueFlag = { assembled: 1 } as const;
-export const ENQUEUE_FLAGS_KNOWN = 1;
+/** `expires`: the message has a time to live of its own. */
+export const EnqueueFlag = { assembled: 1, expires: 2 } as const;
+export const ENQUEUE_FLAGS_KNOWN = 3;
 
 /** What becomes of a delivery: gone for good; back to its place in the queue; dropped. */
 export const Settlement = { settle: 0, return: 1, discard: 2 } as const;
@@ -49,6 +50,10 @@ export interface QueueConfig {
   readonly autoDelete: boolean;
   /** Belongs to one connection; its node deletes it with `deleteQueue`. */
   readonly exclusive: boolean;
+  /** How long a message waits here at most, however long it would itself. */
+  readonly messageTtlMs?: number | undefined;
+  /** The queue goes when nobody has used it for so long. At least 1. */
+  readonly expiresMs?: number | undefined;
 }
 
 /** Limits are absolute and cumulative over the consumer's life, so a repeat is harmless; they may also be lowered (R26). */
@@ -164,7 +169,8 @@ export type DecodedCommand =
   | SetVersion;
 
 export const QUEUE_CONFIG_VERSION = 1;
-export const QueueConfigFlag = { autoDelete: 1, exclusive: 2 } as const;
+export const QueueConfigFlag = { autoDelete: 1, exclusive: 2, messageTtl: 8, expires: 16 } as const;
+export const QUEUE_CONFIG_FLAGS_KNOWN = 27;
 export const DeleteFlag = { ifUnused: 1, ifEmpty: 2 } as const;
 
 /** Starts a command; the returned position goes to `end`. */
@@ -185,7 +191,15 @@ export function writeQueueConfig(out: ByteWriter, config: QueueConfig): void {
   out.u32(0);
   out.string(config.vhost);
   out.string(config.name);
-  out.u8((config.autoDelete ? QueueConfigFlag.autoDelete : 0) | (config.exclusive ? QueueConfigFlag.exclusive : 0));
+  const { messageTtlMs, expiresMs } = config;
+  out.u8(
+    (config.autoDelete ? QueueConfigFlag.autoDelete : 0) |
+      (config.exclusive ? QueueConfigFlag.exclusive : 0) |
+      (messageTtlMs === undefined ? 0 : QueueConfigFlag.messageTtl) |
+      (expiresMs === undefined ? 0 : QueueConfigFlag.expires),
+  );
+  if (messageTtlMs !== undefined) out.u48(messageTtlMs);
+  if (expiresMs !== undefined) out.u48(expiresMs);
   end(out, start);
 }
 
@@ -204,10 +218,16 @@ function writeTargets(out: ByteWriter, queues: readonly QueueId[]): void {
   for (let i = 0; i < count; i++) out.u48(queues[i]!);
 }
 
+function writeEnqueueHead(out: ByteWriter, flags: number, upload: number | undefined, ttlMs: number | undefined): void {
+  out.u8(ttlMs === undefined ? flags : flags | EnqueueFlag.expires);
+  if (upload !== undefined) out.u32(upload);
+  if (ttlMs !== undefined) out.u48(ttlMs);
+}
+
 /** The message block must not exceed `MESSAGE_BLOCK_BYTES_MAX`; see `messageBlockBytes`. */
 export function writeEnqueue(out: ByteWriter, queues: readonly QueueId[], message: MessageFields): void {
   const start = begin(out, CommandKind.enqueue);
-  out.u8(0);
+  writeEnqueueHead(out, 0, undefined, message.ttlMs);
   writeTargets(out, queues);
   writeMessageBlock(out, message);
   end(out, start);
@@ -230,8 +250,7 @@ export function writeAssembledEnqueue(
   head: MessageFields,
 ): void {
   const start = begin(out, CommandKind.enqueue);
-  out.u8(EnqueueFlag.assembled);
-  out.u32(upload);
+  writeEnqueueHead(out, EnqueueFlag.assembled, upload, head.ttlMs);
   writeTargets(out, queues);
   writeMessageBlock(out, head);
   end(out, start);

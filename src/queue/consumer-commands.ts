@@ -4,7 +4,9 @@ import type { Cancel, Consume, Credit, Get, Release, SetCredit } from './command
 import { Consumer, type ConsumerState } from './consumers.ts';
 import { stopConsumer } from './deletion.ts';
 import { DeliveryList } from './effects.ts';
+import { hasReady } from './expiry.ts';
 import type { Outcome } from './outcomes.ts';
+import { noteDeadline, noteUse } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import type { Session } from './sessions.ts';
 import { releaseConsumer } from './settlement.ts';
@@ -27,6 +29,7 @@ export function consume(state: ShardState, session: Session, command: Consume): 
     credit: command,
   });
   queue.consumerCount++;
+  noteUse(state, queue);
   if (command.exclusive) queue.exclusiveConsumer = consumer;
   offer(state, consumer);
   return undefined;
@@ -55,9 +58,10 @@ export function release(state: ShardState, session: Session, command: Release): 
 export function get(state: ShardState, session: Session, command: Get): Outcome {
   const queue = state.queues.get(command.queue);
   if (!queue) return { kind: 'no-such-queue' };
+  noteUse(state, queue);
   const known = session.consumers.get(command.consumer);
   if (known && (known.queue !== queue || known.state !== 'getter')) return { kind: 'consumer-exists' };
-  if (queue.ready === 0) return { kind: 'empty' };
+  if (!hasReady(state, queue)) return { kind: 'empty' };
   const getter =
     known ??
     addConsumer(state, session, queue, {
@@ -70,6 +74,7 @@ export function get(state: ShardState, session: Session, command: Get): Outcome 
   state.tracker.touch(queue);
   const list = new DeliveryList();
   deliver(state, queue, getter, list);
+  noteDeadline(state, queue);
   return {
     kind: 'message',
     consumer: command.consumer,

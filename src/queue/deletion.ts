@@ -1,5 +1,7 @@
 import { reached } from '../lib/reached.ts';
 import { type Consumer, leaveRing } from './consumers.ts';
+import { NEVER } from './deadlines.ts';
+import { noteUse } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { continueDrops } from './reference-drop.ts';
 import type { ShardState } from './shard-state.ts';
@@ -14,6 +16,8 @@ export function deleteQueue(state: ShardState, queue: QueueState): number {
   state.queues.delete(id);
   state.tracker.remove(queue);
   queue.isDeleted = true;
+  if (queue.deadline !== undefined) state.deadlines.set(queue.deadline, NEVER);
+  queue.deadline = undefined;
   if (queue.consumers) for (const consumer of queue.consumers.values()) loseQueue(state, queue, consumer);
   queue.consumers = undefined;
   const named = { id, vhost: config.vhost, name: config.name };
@@ -51,6 +55,7 @@ export function stopConsumer(state: ShardState, consumer: Consumer): void {
   leaveRing(queue, consumer);
   consumer.state = 'cancelled';
   queue.consumerCount--;
+  noteUse(state, queue);
   if (queue.exclusiveConsumer === consumer) queue.exclusiveConsumer = undefined;
   if (queue.consumerCount === 0 && queue.config.autoDelete) deleteQueue(state, queue);
 }

@@ -1,9 +1,11 @@
 import type { ByteReader } from '../lib/bytes.ts';
 import { type QueueId, queueId } from '../lib/ids.ts';
 import { EnqueueFlag } from './commands.ts';
+import { NEVER } from './deadlines.ts';
 import type { BodyPart } from './effects.ts';
 import { LARGE_MESSAGE_BYTES_MAX } from './limits.ts';
 import type { Outcome } from './outcomes.ts';
+import { noteDeadline } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { accountedBytes, LARGE } from './reference-chunks.ts';
 import type { Session } from './sessions.ts';
@@ -14,29 +16,43 @@ const NO_SUCH_QUEUE: Outcome = { kind: 'no-such-queue' };
 /** Reads the fields behind the kind in place. Undefined: at least one target queue took the message. */
 export function enqueue(state: ShardState, session: Session, from: ByteReader, end: number): Outcome | undefined {
   const flags = from.u8();
-  if ((flags & EnqueueFlag.assembled) !== 0) return enqueueAssembled(state, session, from, end);
+  if ((flags & EnqueueFlag.assembled) !== 0) return enqueueAssembled(state, session, from, flags, end);
+  const ttlMs = (flags & EnqueueFlag.expires) === 0 ? NEVER : from.u48();
   const count = from.u16();
-  if (count > 1) return enqueueToMany(state, from, count, end);
+  if (count > 1) return enqueueToMany(state, from, count, ttlMs, end);
   const queue = state.queues.get(queueId(from.u48()));
   if (!queue) return NO_SUCH_QUEUE;
   const length = end - from.position;
-  append(state, queue, from.position, length, 1);
+  append(state, queue, from.position, length, 1, ttlMs);
   state.effects.bodiesAdded.add(state.applied, length);
   return undefined;
 }
 
-function enqueueToMany(state: ShardState, from: ByteReader, count: number, end: number): Outcome | undefined {
+function enqueueToMany(
+  state: ShardState,
+  from: ByteReader,
+  count: number,
+  ttlMs: number,
+  end: number,
+): Outcome | undefined {
   const queues = readTargets(state, from, count);
   const length = end - from.position;
   const shares = queues.length;
   if (shares === 0) return NO_SUCH_QUEUE;
-  for (const queue of queues) append(state, queue, from.position, length, shares);
+  for (const queue of queues) append(state, queue, from.position, length, shares, ttlMs);
   state.effects.bodiesAdded.add(state.applied, accountedBytes(length, shares) * shares);
   return undefined;
 }
 
-function enqueueAssembled(state: ShardState, session: Session, from: ByteReader, end: number): Outcome | undefined {
+function enqueueAssembled(
+  state: ShardState,
+  session: Session,
+  from: ByteReader,
+  flags: number,
+  end: number,
+): Outcome | undefined {
   const uploadId = from.u32();
+  const ttlMs = (flags & EnqueueFlag.expires) === 0 ? NEVER : from.u48();
   const queues = readTargets(state, from, from.u16());
   const upload = session.uploads.get(uploadId);
   if (!upload) return { kind: 'no-such-upload' };
@@ -48,7 +64,7 @@ function enqueueAssembled(state: ShardState, session: Session, from: ByteReader,
   const head: BodyPart = { entry: state.applied, position: from.position, length: end - from.position };
   state.effects.bodiesAdded.add(head.entry, head.length);
   const id = state.large.add(state.tracker, [head, ...upload.parts], queues.length);
-  for (const queue of queues) append(state, queue, id, head.length + upload.bytes, LARGE);
+  for (const queue of queues) append(state, queue, id, head.length + upload.bytes, LARGE, ttlMs);
   return undefined;
 }
 
@@ -86,9 +102,20 @@ function readTargets(state: ShardState, from: ByteReader, count: number): QueueS
   return queues;
 }
 
-function append(state: ShardState, queue: QueueState, position: number, length: number, shares: number): void {
+/** The shorter of two times counts: that of the message and that of the queue. */
+function append(
+  state: ShardState,
+  queue: QueueState,
+  position: number,
+  length: number,
+  shares: number,
+  ttlMs: number,
+): void {
   state.tracker.touch(queue);
-  queue.append(state.tracker, state.pool, state.applied, position, length, shares);
+  const expiryMs = state.timeMs + Math.min(ttlMs, queue.messageTtlMs);
+  queue.append(state.tracker, state.pool, state.applied, position, length, shares, expiryMs);
+  // Behind other messages it does not come to its end before they are gone.
+  if (queue.deadline !== undefined && queue.ready === 1) noteDeadline(state, queue);
   state.counters.enqueued++;
   state.counters.ready++;
   if (queue.ringFront !== undefined) state.pending.touch(queue);

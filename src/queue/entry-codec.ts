@@ -18,6 +18,7 @@ import {
   ENQUEUE_FLAGS_KNOWN,
   EnqueueFlag,
   LEADER_KIND_MIN,
+  QUEUE_CONFIG_FLAGS_KNOWN,
   QUEUE_CONFIG_VERSION,
   type QueueConfig,
   QueueConfigFlag,
@@ -169,6 +170,7 @@ function isEnqueueSound(reader: ByteReader, bytes: Uint8Array, end: number): boo
   const flags = reader.u8();
   if ((flags & ~ENQUEUE_FLAGS_KNOWN) !== 0) return false;
   if ((flags & EnqueueFlag.assembled) !== 0) reader.u32();
+  if ((flags & EnqueueFlag.expires) !== 0) reader.u48();
   const count = reader.u16();
   if (count === 0) return false;
   for (let i = 0; i < count; i++) if (reader.u48() === 0) return false;
@@ -195,7 +197,11 @@ function isQueueConfigSound(reader: ByteReader): boolean {
     if (length > NAME_BYTES_MAX) return false;
     reader.skip(length);
   }
-  return (reader.u8() & ~(QueueConfigFlag.autoDelete | QueueConfigFlag.exclusive)) === 0 && reader.position === end;
+  const flags = reader.u8();
+  if ((flags & ~QUEUE_CONFIG_FLAGS_KNOWN) !== 0) return false;
+  if ((flags & QueueConfigFlag.messageTtl) !== 0) reader.u48();
+  if ((flags & QueueConfigFlag.expires) !== 0 && reader.u48() === 0) return false;
+  return reader.position === end;
 }
 
 function areFieldsSound(command: DecodedCommand): boolean {
@@ -221,12 +227,16 @@ export function readQueueConfig(from: ByteReader): QueueConfig {
   const vhost = from.string();
   const name = from.string();
   const flags = from.u8();
+  const messageTtlMs = (flags & QueueConfigFlag.messageTtl) !== 0 ? from.u48() : undefined;
+  const expiresMs = (flags & QueueConfigFlag.expires) !== 0 ? from.u48() : undefined;
   assert(from.position === end, 'queue configuration of another length');
   return {
     vhost,
     name,
     autoDelete: (flags & QueueConfigFlag.autoDelete) !== 0,
     exclusive: (flags & QueueConfigFlag.exclusive) !== 0,
+    messageTtlMs,
+    expiresMs,
   };
 }
 

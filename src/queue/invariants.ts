@@ -1,5 +1,7 @@
 import { assert } from '../lib/assert.ts';
 import { ringOf } from './consumers.ts';
+import { isBefore, NEVER } from './deadlines.ts';
+import { deadlineMsOf } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { LARGE, ReferenceState } from './reference-chunks.ts';
 import type { ShardState } from './shard-state.ts';
@@ -20,7 +22,7 @@ export function checkInvariants(state: ShardState): void {
   for (const queue of state.pending.deletedQueues()) countLarge(queue, large);
   assert(ready === counters.ready, () => `${ready} messages are ready, ${counters.ready} are counted`);
   assert(checkedOut === counters.checkedOut, () => `${checkedOut} are checked out, ${counters.checkedOut} are counted`);
-  const gone = counters.settled + counters.purged + counters.deleted + counters.discarded;
+  const gone = counters.settled + counters.purged + counters.deleted + counters.discarded + counters.expired;
   assert(
     counters.enqueued === ready + checkedOut + gone,
     () => `${counters.enqueued} enqueued, but ${ready} ready, ${checkedOut} checked out and ${gone} gone`,
@@ -30,6 +32,7 @@ export function checkInvariants(state: ShardState): void {
     assert(found === references, () => `large message ${id} has ${found} references, ${references} are counted`);
   }
   checkSessions(state);
+  checkDeadlines(state);
 }
 
 interface Count {
@@ -101,6 +104,22 @@ function countLarge(queue: QueueState, large: Map<number, number>): void {
       const id = chunk.storage!.positions[i]!;
       large.set(id, (large.get(id) ?? 0) + 1);
     }
+  }
+}
+
+function checkDeadlines(state: ShardState): void {
+  const deadlines = state.deadlines.all();
+  for (const [slot, deadline] of deadlines.entries()) {
+    const { queue, atMs } = deadline;
+    const parent = deadlines[(slot - 1) >> 1];
+    assert(deadline.slot === slot && queue.deadline === deadline, 'a deadline is not where it takes itself to be');
+    assert(parent === undefined || isBefore(parent, deadline), 'a later deadline stands above an earlier one');
+    assert(atMs !== NEVER && state.queues.get(queue.id) === queue, () => `queue ${queue.id} has a deadline and no end`);
+  }
+  for (const queue of state.queues.values()) {
+    const atMs = deadlineMsOf(queue);
+    const noted = queue.deadline?.atMs ?? NEVER;
+    assert(noted === atMs, () => `queue ${queue.id} is to be looked at by ${atMs}; noted is ${noted}`);
   }
 }
 

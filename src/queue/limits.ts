@@ -16,6 +16,9 @@ export const TARGETS_MAX = 0xffff;
 
 /** References that one `apply` settles, returns or drops; what is left over goes on with the next entry (R21). */
 export const REFERENCES_PER_STEP = 10_000;
+/** Messages that one `apply` drops because they have expired, and queues that it looks at because something is due there. */
+export const EXPIRIES_PER_STEP = 10_000;
+export const DUE_QUEUES_PER_STEP = 1_000;
 /** Messages that one `apply` hands out. */
 export const DELIVERIES_PER_STEP = 10_000;
 

@@ -13,6 +13,8 @@ export interface MessageFields {
   readonly properties: Uint8Array;
   /** The body in the pieces it arrived in. */
   readonly body: readonly Uint8Array[];
+  /** How long the message waits in a queue at most. Not part of the block: it goes beside it. */
+  readonly ttlMs?: number | undefined;
 }
 
 /** A block taken apart: views into it, not copies. */

@@ -5,6 +5,7 @@ import type { PageKey } from '../raft/checkpoint.ts';
 import { PageKind, type PageTracker, StatePage } from './checkpoint-pages.ts';
 import { type QueueConfig, writeQueueConfig } from './commands.ts';
 import { type Consumer, ringOf } from './consumers.ts';
+import { Deadline, NEVER } from './deadlines.ts';
 import { CHUNK_REFERENCES } from './limits.ts';
 import { ReturnedPositions } from './ready-list.ts';
 import { type ChunkPool, ReferenceChunk } from './reference-chunks.ts';
@@ -19,6 +20,12 @@ const chunkNumberOf = (position: number): number => Math.floor(position / CHUNK_
 export class QueueState extends StatePage {
   readonly id: QueueId;
   readonly config: QueueConfig;
+  /** `NEVER`: the queue sets its messages no limit. */
+  readonly messageTtlMs: number;
+  /** Undefined: nothing here ends by itself. */
+  deadline: Deadline | undefined = undefined;
+  /** Shard time of the last use that consumers, gets and declarations made of it. Kept for a queue that expires unused. */
+  usedMs = 0;
   /** Ascending by number. */
   chunks: Map<number, ReferenceChunk> | undefined = undefined;
   head = 0;
@@ -53,19 +60,38 @@ export class QueueState extends StatePage {
     super();
     this.id = id;
     this.config = config;
+    this.messageTtlMs = config.messageTtlMs ?? NEVER;
+    if (config.messageTtlMs !== undefined || config.expiresMs !== undefined) this.deadline = new Deadline(this);
   }
 
   get pageKey(): PageKey {
     return { space: this.id, kind: PageKind.queue, number: 0 };
   }
 
-  append(tracker: PageTracker, pool: ChunkPool, entry: number, position: number, length: number, shares: number): void {
+  append(
+    tracker: PageTracker,
+    pool: ChunkPool,
+    entry: number,
+    position: number,
+    length: number,
+    shares: number,
+    expiryMs: number,
+  ): void {
     const chunk = this.#tailChunk?.isFull === false ? this.#tailChunk : this.#addChunk();
     tracker.touch(chunk);
     chunk.append(pool, entry, position, length, shares);
+    if (expiryMs !== NEVER) {
+      chunk.expireLast(expiryMs);
+      this.deadline ??= new Deadline(this);
+    }
     this.tail++;
     this.ready++;
     this.readyBytes += length;
+  }
+
+  /** Position of the first ready message. Only when `ready` is above 0. */
+  get firstReady(): number {
+    return this.returned === undefined ? this.head : this.returned.lowest;
   }
 
   /** Removes the first ready message from the ready ones and returns its position. Only when `ready` is above 0. */
@@ -146,6 +172,7 @@ export class QueueState extends StatePage {
     this.chunks ??= new Map();
     this.chunks.set(chunk.number, chunk);
     this.#tailChunk = chunk;
+    if (chunk.storage?.expiries !== undefined) this.deadline ??= new Deadline(this);
   }
 
   encode(out: ByteWriter): void {
@@ -159,6 +186,7 @@ export class QueueState extends StatePage {
     out.u48(this.unacked);
     out.u48(this.unackedBytes);
     out.u32(this.unsettledPages);
+    if (this.config.expiresMs !== undefined) out.f64(this.usedMs);
     out.u32(this.consumers?.size ?? 0);
     if (this.consumers) for (const consumer of this.consumers.values()) consumer.encode(out);
     const ring = ringOf(this);

@@ -12,6 +12,11 @@ export class ReturnedPositions {
     return this.#size;
   }
 
+  /** Only when `size` is above 0. */
+  get lowest(): number {
+    return this.#heap[0]!;
+  }
+
   push(position: number): void {
     if (this.#size === this.#heap.length) {
       const grown = new Float64Array(this.#heap.length * 2);

@@ -3,17 +3,21 @@ import type { ByteReader, ByteWriter } from '../lib/bytes.ts';
 import { type QueueId, queueId } from '../lib/ids.ts';
 import type { PageKey } from '../raft/checkpoint.ts';
 import { PageKind, StatePage } from './checkpoint-pages.ts';
+import { NEVER } from './deadlines.ts';
 import { CHUNK_REFERENCES, CHUNK_STORAGES_KEPT } from './limits.ts';
 
 /** Where a referenced message is: gone from the queue, waiting in it, or with a consumer. */
 export const ReferenceState = { gone: 0, ready: 1, checkedOut: 2 } as const;
+
+/** Beside the state of a reference on its page: when it expires follows. */
+const EXPIRES = 0x80;
 
 /** `shares` of a reference to a large message: its `positions` hold the id in the table of large messages. */
 export const LARGE = 0;
 
 const CAPACITIES = [16, 64, 256, 1_024, CHUNK_REFERENCES] as const;
 
-/** Columns of a chunk: 21 bytes per reference (R15). */
+/** Columns of a chunk: 21 bytes per reference (R15), and 8 more where messages expire. */
 export class ChunkStorage {
   readonly capacity: number;
   readonly entries: Float64Array;
@@ -23,6 +27,8 @@ export class ChunkStorage {
   /** Queues that the message entered with one command; each reference accounts for its part of the bytes. */
   readonly shares: Uint16Array;
   readonly states: Uint8Array;
+  /** Shard time at which messages expire, or `NEVER`; absent until one of them does. */
+  expiries: Float64Array | undefined = undefined;
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -41,6 +47,12 @@ export class ChunkStorage {
     this.deliveryCounts.set(other.deliveryCounts);
     this.shares.set(other.shares);
     this.states.set(other.states);
+    if (other.expiries !== undefined) this.expiryColumn().set(other.expiries);
+  }
+
+  expiryColumn(): Float64Array {
+    this.expiries ??= new Float64Array(this.capacity).fill(NEVER);
+    return this.expiries;
   }
 }
 
@@ -55,6 +67,7 @@ export class ChunkPool {
   }
 
   give(storage: ChunkStorage): void {
+    storage.expiries = undefined;
     const free = this.#free[CAPACITIES.indexOf(storage.capacity as (typeof CAPACITIES)[number])]!;
     if (free.length < CHUNK_STORAGES_KEPT) free.push(storage);
   }
@@ -108,6 +121,11 @@ export class ReferenceChunk extends StatePage {
     this.alive++;
   }
 
+  /** Of the message that was appended last. */
+  expireLast(expiryMs: number): void {
+    this.storage!.expiryColumn()[this.count - 1] = expiryMs;
+  }
+
   /** Frees the storage of a chunk in which all is gone. */
   empty(pool: ChunkPool): void {
     assert(this.alive === 0, 'a chunk with live references is emptied');
@@ -138,8 +156,11 @@ export class ReferenceChunk extends StatePage {
     if (!storage) return;
     for (let i = 0; i < this.count; i++) {
       const state = storage.states[i]!;
-      out.u8(state);
+      const expiryMs = storage.expiries?.[i] ?? NEVER;
+      const isExpiring = state !== ReferenceState.gone && expiryMs !== NEVER;
+      out.u8(isExpiring ? state | EXPIRES : state);
       if (state === ReferenceState.gone) continue;
+      if (isExpiring) out.f64(expiryMs);
       out.u48(storage.entries[i]!);
       out.u32(storage.positions[i]!);
       out.u32(storage.lengths[i]!);
@@ -156,7 +177,8 @@ export class ReferenceChunk extends StatePage {
     const storage = pool.take(chunk.count);
     chunk.storage = storage;
     for (let i = 0; i < chunk.count; i++) {
-      const state = from.u8();
+      const flagged = from.u8();
+      const state = flagged & ~EXPIRES;
       storage.states[i] = state;
       if (state === ReferenceState.gone) {
         // Neighbours bound the entry: columns stay ascending for the search of live references.
@@ -164,6 +186,7 @@ export class ReferenceChunk extends StatePage {
         continue;
       }
       chunk.alive++;
+      if (flagged !== state) storage.expiryColumn()[i] = from.f64();
       storage.entries[i] = from.u48();
       storage.positions[i] = from.u32();
       storage.lengths[i] = from.u32();

@@ -1,4 +1,5 @@
 import { reached } from '../lib/reached.ts';
+import { noteDeadline } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { accountedBytes, LARGE, type ReferenceChunk, ReferenceState } from './reference-chunks.ts';
 import type { ShardState } from './shard-state.ts';
@@ -72,6 +73,7 @@ export function purge(state: ShardState, queue: QueueState): number {
   if (messages === 0) return 0;
   state.tracker.touch(queue);
   queue.startGeneration();
+  noteDeadline(state, queue);
   state.counters.ready -= messages;
   state.counters.purged += messages;
   const tail = queue.tailChunk;

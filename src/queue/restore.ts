@@ -6,6 +6,7 @@ import { PageKind } from './checkpoint-pages.ts';
 import { appendToRing, Consumer, type DecodedConsumer, decodeConsumer } from './consumers.ts';
 import { readQueueConfig } from './entry-codec.ts';
 import { type DecodedPendingWork, type DecodedReturnWork, decodePendingWork, type ReturnWork } from './pending-work.ts';
+import { noteDeadline } from './queue-deadline.ts';
 import { QueueState } from './queue-state.ts';
 import { ReferenceChunk, ReferenceState } from './reference-chunks.ts';
 import { ShardState } from './shard-state.ts';
@@ -81,6 +82,7 @@ class Restorer {
     this.#restoreUnsettled(bySerial);
     this.#restoreChunks(this.#deletedQueues());
     this.#restorePending(bySerial);
+    for (const queue of state.queues.values()) noteDeadline(state, queue);
     return state;
   }
 
@@ -194,6 +196,7 @@ function decodeQueue(from: ByteReader): DecodedQueue {
   queue.unacked = from.u48();
   queue.unackedBytes = from.u48();
   queue.unsettledPages = from.u32();
+  if (queue.config.expiresMs !== undefined) queue.usedMs = from.f64();
   const consumers = Array.from({ length: from.u32() }, () => decodeConsumer(from));
   const ring = Array.from({ length: from.u32() }, () => from.u48());
   return { queue, consumers, ring };

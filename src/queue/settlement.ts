@@ -6,6 +6,7 @@ import type { Consumer } from './consumers.ts';
 import { forgetConsumer } from './deletion.ts';
 import { DELIVERY_COUNT_MAX } from './limits.ts';
 import type { ReturnWork } from './pending-work.ts';
+import { noteDeadline } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { ReferenceState } from './reference-chunks.ts';
 import { dropReference, freshen } from './reference-drop.ts';
@@ -142,6 +143,7 @@ function returnReference(state: ShardState, queue: QueueState, position: number)
   queue.unackedBytes -= length;
   queue.readyBytes += length;
   queue.putBack(position);
+  noteDeadline(state, queue);
   state.counters.ready++;
   state.pending.touch(queue);
 }

@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts';
 import { ByteReader } from '../lib/bytes.ts';
-import type { ConsumerId, Incarnation, LogIndex, NodeId } from '../lib/ids.ts';
+import type { ConsumerId, Incarnation, LogIndex, NodeId, QueueId } from '../lib/ids.ts';
 import { reached } from '../lib/reached.ts';
 import type { Checkpointable, CheckpointCut, CheckpointScope, Page } from '../raft/checkpoint.ts';
 import type { EntryId } from '../raft/messages.ts';
@@ -8,14 +8,17 @@ import type { ApplyMeta, StateMachine } from '../raft/state-machine.ts';
 import { checkoutTouched } from './checkout.ts';
 import { CommandKind, type DecodedCommand, type DeleteQueue, type EnsureQueue, Settlement } from './commands.ts';
 import { cancel, consume, get, release, setCredit } from './consumer-commands.ts';
+import { NEVER } from './deadlines.ts';
 import { deleteQueue, pruneTombstones } from './deletion.ts';
 import { type DeliveryList, type NamedQueue, type SequencedOutcome, ShardEffects } from './effects.ts';
 import { addPart, dropUpload, enqueue } from './enqueue.ts';
 import { type BatchHeader, PAYLOAD_FORMAT, readBatchHeader, readCommand } from './entry-codec.ts';
+import { expireDue, isExpiryDue } from './expire-due.ts';
 import { checkInvariants } from './invariants.ts';
 import { applyLeaderCommand } from './leader-commands.ts';
-import { DELIVERIES_PER_STEP, REFERENCES_PER_STEP } from './limits.ts';
+import { DELIVERIES_PER_STEP, DUE_QUEUES_PER_STEP, EXPIRIES_PER_STEP, REFERENCES_PER_STEP } from './limits.ts';
 import type { Outcome } from './outcomes.ts';
+import { noteUse } from './queue-deadline.ts';
 import { QueueState } from './queue-state.ts';
 import { continueDrops, purge } from './reference-drop.ts';
 import { restoreState } from './restore.ts';
@@ -35,6 +38,7 @@ import { ShardState } from './shard-state.ts';
 
 /** Commands whose outcome depends on what is ready. */
 const LOOK_AT_READY: ReadonlySet<CommandKind> = new Set([
+  CommandKind.consume,
   CommandKind.get,
   CommandKind.purge,
   CommandKind.count,
@@ -75,7 +79,12 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
 
   /** Work is left over: the leader proposes `continue` until this is false. Kept in the state, so no leader forgets it. */
   get continuationWanted(): boolean {
-    return !this.#state.pending.isEmpty;
+    return !this.#state.pending.isEmpty || isExpiryDue(this.#state);
+  }
+
+  /** Shard time at which something here ends by itself, which the machine learns from the next entry; `NEVER` without. */
+  get nextDeadlineMs(): number {
+    return this.#state.deadlines.first?.atMs ?? NEVER;
   }
 
   /** What the leader puts into `check`; undefined before the first mark. */
@@ -149,6 +158,15 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
     return this.#state.tombstones.pendingNameRemovals();
   }
 
+  /** The same one by one, in no particular order: there may be tens of thousands. */
+  namesToRemove(): IterableIterator<NamedQueue> {
+    return this.#state.tombstones.named();
+  }
+
+  isNameRemovalPending(queue: QueueId): boolean {
+    return this.#state.tombstones.isNamed(queue);
+  }
+
   /** Live references whose entry is in [fromIndex, toIndex], in pieces; entries may be applied between two pieces. */
   liveReferences(fromIndex: LogIndex, toIndex: LogIndex): IterableIterator<LiveReferences> {
     return liveReferences(this.#state, fromIndex, toIndex);
@@ -180,12 +198,21 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
     continueDrops(state);
     state.referencesLeft = REFERENCES_PER_STEP;
     state.deliveriesLeft = DELIVERIES_PER_STEP;
+    state.expiriesLeft = EXPIRIES_PER_STEP;
+    state.dueQueuesLeft = DUE_QUEUES_PER_STEP;
+    expireDue(state);
     while (reader.remaining > 0) {
       const end = reader.u32() + reader.position;
       this.#applyBatch(reader, end);
-      checkoutTouched(state);
+      this.#handOut();
     }
-    checkoutTouched(state);
+    this.#handOut();
+  }
+
+  /** Consumers come first: what expires at once is theirs, or nobody's. */
+  #handOut(): void {
+    checkoutTouched(this.#state);
+    expireDue(this.#state);
   }
 
   #applyBatch(reader: ByteReader, end: number): void {
@@ -289,7 +316,7 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
   #executeDecoded(session: Session, command: DecodedCommand): Outcome | undefined {
     const state = this.#state;
     // A consumer that waits comes before whoever asks later: what it takes is not there to be got, counted or purged.
-    if (LOOK_AT_READY.has(command.kind)) checkoutTouched(state);
+    if (LOOK_AT_READY.has(command.kind)) this.#handOut();
     switch (command.kind) {
       case CommandKind.ensureQueue:
         return this.#ensureQueue(session, command);
@@ -316,6 +343,8 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
       case CommandKind.count: {
         const queue = state.queues.get(command.queue);
         if (!queue) return { kind: 'no-such-queue' };
+        // Asked for by every declaration of a queue that is there.
+        noteUse(state, queue);
         return { kind: 'counted', ready: queue.ready, consumers: queue.consumerCount };
       }
       case CommandKind.deleteQueue:
@@ -339,6 +368,7 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
     const queue = new QueueState(command.queue, command.config);
     tracker.touch(queue);
     queues.set(command.queue, queue);
+    noteUse(this.#state, queue);
     return undefined;
   }
 

@@ -2,6 +2,7 @@ import type { ByteReader, ByteWriter } from '../lib/bytes.ts';
 import type { LogIndex, QueueId } from '../lib/ids.ts';
 import type { PageKey } from '../raft/checkpoint.ts';
 import { PageKind, PageTracker, StatePage } from './checkpoint-pages.ts';
+import { Deadlines } from './deadlines.ts';
 import { ShardEffects } from './effects.ts';
 import { LargeMessages } from './large-messages.ts';
 import { MACHINE_VERSION } from './limits.ts';
@@ -14,7 +15,7 @@ import { Tombstones } from './tombstones.ts';
 
 /**
  * Messages by what became of them, counted per reference since the shard's first entry. Always:
- * enqueued = ready + checked out + settled + purged + deleted + discarded.
+ * enqueued = ready + checked out + settled + purged + deleted + discarded + expired.
  */
 export interface MessageCounters {
   enqueued: number;
@@ -25,6 +26,8 @@ export interface MessageCounters {
   /** Gone with their queue. */
   deleted: number;
   discarded: number;
+  /** Waited for as long as their queue or their publisher allowed. */
+  expired: number;
   /** Ranges of settlements that named nothing that the consumer held. */
   ignoredSettlements: number;
 }
@@ -37,6 +40,7 @@ const COUNTER_NAMES = [
   'purged',
   'deleted',
   'discarded',
+  'expired',
   'ignoredSettlements',
 ] as const satisfies readonly (keyof MessageCounters)[];
 
@@ -62,6 +66,7 @@ export class ShardState extends StatePage {
     purged: 0,
     deleted: 0,
     discarded: 0,
+    expired: 0,
     ignoredSettlements: 0,
   };
 
@@ -74,11 +79,14 @@ export class ShardState extends StatePage {
   readonly tracker = new PageTracker();
   readonly pool = new ChunkPool();
   readonly unsettledColumns: Float64Array[] = [];
+  readonly deadlines = new Deadlines();
 
   /** Of the `apply` under way. */
   effects = new ShardEffects();
   referencesLeft = 0;
   deliveriesLeft = 0;
+  expiriesLeft = 0;
+  dueQueuesLeft = 0;
 
   constructor() {
     super();

@@ -32,6 +32,14 @@ export class Tombstones extends StatePage {
     return this.#named.has(queue) || this.#removedIds.has(queue);
   }
 
+  isNamed(queue: QueueId): boolean {
+    return this.#named.has(queue);
+  }
+
+  named(): IterableIterator<NamedQueue> {
+    return this.#named.values();
+  }
+
   add(queue: NamedQueue): void {
     this.#named.set(queue.id, queue);
   }

@@ -250,6 +250,7 @@ export class ShellClient implements SessionListener {
       property: () => undefined,
       body: [bytes],
       bodyBytes: bytes.length,
+      expirationMs: undefined,
       sequence: ++this.#sequence,
     });
     if (result === 'routed') return this.#sequence;

@@ -32,6 +32,10 @@ interface PublishRecord {
 
 /** What became of a message in one queue. */
 interface Fate {
+  readonly group: GroupId;
+  /** Shard time at which its wait is over, by what its publisher and its queue's owner asked for; and the entry it came with. */
+  readonly expiryMs: number;
+  readonly entry: LogIndex;
   how: 'ready' | 'held' | Departure;
   arrivals: number;
   /** The delivery by which it arrived last. */
@@ -70,7 +74,7 @@ const keyOf = ({ session, id }: ModelConsumer, number: number): string =>
  * What clients are promised (DESIGN section 1). A naive model follows each shard's log and says what must come of every entry; what
  * clients did and were told is compared with that. So a confirmed message is delivered, still there or gone by somebody's will; a
  * refused one is in no queue; what was settled never comes again; a message enters a queue once, whatever the broker repeated inside;
- * first deliveries keep the order of the publisher's connection; `redelivered` and the delivery count are right; a returned message is
+ * what has expired is not handed out, and nothing expires before its time; first deliveries keep the order of the publisher's connection; `redelivered` and the delivery count are right; a returned message is
  * back in its place; gets, counts, purges and deletions are answered with the truth.
  */
 export class Auditor extends Checker {
@@ -135,6 +139,12 @@ export class Auditor extends Checker {
     fate.arrivals++;
     fate.arrivedBy = key;
     return id;
+  }
+
+  /** Until the message has waited for as long as it may, by the time of the entry that is being followed. */
+  timeLeft(queue: QueueId, id: number): number {
+    const { expiryMs, group } = this.#fates.get(fateKey(queue, id))!;
+    return expiryMs - this.model(group)!.timeMs;
   }
 
   delivery(key: string): LoggedDelivery | undefined {
@@ -214,7 +224,7 @@ export class Auditor extends Checker {
         const isSeen = fate?.how === 'settled' || fate?.how === 'discarded';
         if (isSeen && fate.arrivals === 0 && !this.#forgone.has(fate.endedBy ?? ''))
           this.fail(`message ${message.id} was confirmed and never delivered`);
-        if (isSeen || fate?.how === 'purged' || this.#deleted.has(queue)) continue;
+        if (isSeen || fate?.how === 'purged' || fate?.how === 'expired' || this.#deleted.has(queue)) continue;
         if (fate?.how === 'ready' && this.cluster.workload.volatile.groupOf(queue) !== undefined) continue;
         this.fail(`message ${message.id} was confirmed and is ${fate?.how ?? 'not'} in queue ${queue} at the end`);
       }
@@ -260,7 +270,13 @@ export class Auditor extends Checker {
     if (told !== undefined && told !== 'accepted' && !isUncertain(told)) {
       this.fail(`message ${id} was refused: ${plain(told)}; now it enters queue ${message.queue}`);
     }
-    this.#fates.set(key, { how: 'ready', arrivals: 0, arrivedBy: undefined, endedBy: undefined });
+    const { group, model } = book;
+    const ttlMs = Math.min(
+      this.#records.get(id)!.message.ttlMs ?? Number.POSITIVE_INFINITY,
+      this.cluster.workload.topology.recordOf(message.queue).config.messageTtlMs ?? Number.POSITIVE_INFINITY,
+    );
+    const start = { group, expiryMs: model.timeMs + ttlMs, entry: model.applied };
+    this.#fates.set(key, { ...start, how: 'ready', arrivals: 0, arrivedBy: undefined, endedBy: undefined });
   }
 
   #handedOut(message: ModelMessage, consumer: ModelConsumer, number: number): void {
@@ -270,6 +286,10 @@ export class Auditor extends Checker {
     const fate = this.#fates.get(fateKey(queue, id))!;
     assert(fate.how === 'ready', () => `message ${id} is ${fate.how} and handed out`);
     fate.how = 'held';
+    const leftMs = this.timeLeft(queue, id);
+    // What may not wait at all may be handed out by the entry that brings it.
+    if (leftMs < 0 || (leftMs === 0 && fate.entry !== this.model(fate.group)!.applied))
+      this.fail(`message ${id} of queue ${queue} is handed out ${-leftMs} ms after its time`);
     if (attempts === 0) this.#noteFirst(this.#records.get(id)!.message.connection, queue, id);
   }
 
@@ -298,6 +318,7 @@ export class Auditor extends Checker {
     fate.how = how;
     fate.endedBy = key;
     if (how === 'purged') this.cluster.statistics.purged++;
+    if (how === 'expired') this.cluster.statistics.expired++;
     this.#object({ message, id, how, delivery: key });
   }
 

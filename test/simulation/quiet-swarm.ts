@@ -55,6 +55,7 @@ export const QUIET_SWARM: Complete<Swarm> = {
     volatile: undefined,
     getMs: undefined,
     countMs: undefined,
+    expiry: undefined,
   },
   clockSkew: undefined,
   clocks: { offsetMs: undefined, jumps: undefined },

@@ -395,6 +395,18 @@ export class SimNode {
     this.cluster.replicasChanged();
   }
 
+  /** A timer of this life, by this node's clock. Returned is what cancels it. */
+  after(delayMs: number, callback: () => void): () => void {
+    let isCancelled = false;
+    const fire = (): void => {
+      if (!isCancelled) callback();
+    };
+    this.cluster.world.after(delayMs / this.clock.rate, this.entry(fire));
+    return () => {
+      isCancelled = true;
+    };
+  }
+
   /** Resolves after so long, in this life. */
   pauseFor(delayMs: number): Promise<void> {
     const { world } = this.cluster;

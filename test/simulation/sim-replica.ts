@@ -330,6 +330,8 @@ export class SimReplica implements HostedGroup {
         wake: () => this.wake(),
         fenced: () => cluster.fencing.knownTo(this.node),
         removeName: queue => cluster.workload.removeName(this.node, queue),
+        timeMs: () => this.#entryTimeMs(),
+        after: (delayMs, callback) => this.node.after(delayMs, callback),
         leaderChanged: () => this.node.gateway?.leaderChanged(),
         snapshots: {
           snapshotsWanted: peers => this.hosted.snapshotsWanted(peers),

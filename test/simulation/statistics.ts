@@ -60,6 +60,8 @@ export class Statistics {
   /** Messages that a purge took. */
   purged = 0;
   queuesDeleted = 0;
+  /** Messages that waited for too long. */
+  expired = 0;
 
   add(other: Statistics): void {
     for (const key of Object.keys(this) as Counter[]) this[key] += other[key] ?? 0;

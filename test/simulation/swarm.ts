@@ -66,6 +66,19 @@ export interface LimitSwarm {
   readonly pageBytesMax: number;
 }
 
+/** What ends by itself. */
+export interface ExpirySwarm {
+  /** Share of the queues that let messages wait for so long. */
+  readonly limitedQueues: number;
+  readonly queueTtlMs: number;
+  /** Share of the messages that wait for up to so long, as their publisher says. */
+  readonly limitedMessages: number;
+  readonly messageTtlMsMax: number;
+  /** Share of the queues that go when nobody has used them for so long. */
+  readonly leasedQueues: number;
+  readonly leaseMs: number;
+}
+
 export interface WorkloadSwarm {
   readonly queues: number;
   readonly publishers: number;
@@ -92,6 +105,7 @@ export interface WorkloadSwarm {
   readonly getMs?: Range | undefined;
   /** Between two counts; absent: nobody counts. */
   readonly countMs?: Range | undefined;
+  readonly expiry?: ExpirySwarm | undefined;
 }
 
 /** One draw decides which faults exist in a run and how often; what is not drawn does not happen ("swarm testing"). */
@@ -174,6 +188,15 @@ const limitArb: fc.Arbitrary<LimitSwarm> = fc.record({
   pageBytesMax: fc.constantFrom(128, 1_024, 65_536),
 });
 
+const expiryArb: fc.Arbitrary<ExpirySwarm> = fc.record({
+  limitedQueues: fc.constantFrom(0, 0.4, 1),
+  queueTtlMs: fc.constantFrom(0, 100, 2_000),
+  limitedMessages: fc.constantFrom(0, 0.1, 0.5),
+  messageTtlMsMax: fc.constantFrom(20, 1_000),
+  leasedQueues: fc.constantFrom(0, 0.5, 1),
+  leaseMs: fc.constantFrom(100, 1_500),
+});
+
 const workloadArb: fc.Arbitrary<WorkloadSwarm> = fc.record({
   queues: fc.integer({ min: 1, max: 4 }),
   publishers: fc.integer({ min: 1, max: 4 }),
@@ -191,6 +214,7 @@ const workloadArb: fc.Arbitrary<WorkloadSwarm> = fc.record({
   volatile: fc.option(fc.constant(true), { nil: undefined, freq: 2 }),
   getMs: fc.option(fc.constantFrom({ min: 20, max: 100 }, { min: 100, max: 800 }), { nil: undefined, freq: 2 }),
   countMs: fc.option(fc.constant({ min: 20, max: 600 }), { nil: undefined, freq: 2 }),
+  expiry: fc.option(expiryArb, { nil: undefined, freq: 2 }),
 });
 
 /** In one run of four leaders do not live long: there the plan's own faults have little left to break. */

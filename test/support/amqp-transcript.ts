@@ -215,7 +215,12 @@ function givenProperties(given: ReadonlyMap<string, string>): BasicProperties {
     if (text !== undefined) headers.set(name, { type: 'string', value: text });
   }
   const replyTo = given.get('replyTo');
-  return { ...(headers.size > 0 && { headers }), ...(replyTo !== undefined && { replyTo }) };
+  const expiration = given.get('expiration');
+  return {
+    ...(headers.size > 0 && { headers }),
+    ...(replyTo !== undefined && { replyTo }),
+    ...(expiration !== undefined && { expiration }),
+  };
 }
 
 function rendered({ channel, method, properties, body }: Received): string {
@@ -226,9 +231,10 @@ function rendered({ channel, method, properties, body }: Received): string {
     const text = value instanceof Map ? `{${[...(value as FieldTable).keys()].join(',')}}` : value;
     words.push(`${field}=${text instanceof Uint8Array ? utf8Decode(text) : text}`);
   }
-  const { headers, replyTo } = decodeProperties(properties ?? encodeProperties({}))!;
+  const { headers, replyTo, expiration } = decodeProperties(properties ?? encodeProperties({}))!;
   if (headers !== undefined) words.push(`headers={${[...headers.keys()].join(',')}}`);
   if (replyTo !== undefined) words.push(`replyTo=${replyTo}`);
+  if (expiration !== undefined) words.push(`expiration=${expiration}`);
   if (body !== undefined) words.push(`body=${utf8Decode(body)}`);
   return words.join(' ');
 }

@@ -6,11 +6,13 @@ import type { NodeId, QueueId } from '../../src/lib/ids.ts';
 import type { ShardEffects } from '../../src/queue/effects.ts';
 import { writePayloadHeader } from '../../src/queue/entry-codec.ts';
 import { ShardMachine } from '../../src/queue/shard-machine.ts';
+import { ManualClock } from './manual-clock.ts';
 
 /** One shard: its machine, the log that it applied, and whoever leads it at the moment. Nothing happens by itself. */
 export class LeadingShard {
   readonly machine = new ShardMachine();
   readonly log = new Map<number, Uint8Array>();
+  readonly clock = new ManualClock();
   leader: ShardLeader;
   fenced: { readonly node: NodeId; readonly through: number }[] = [];
   /** Decides what becomes of a name that is to be removed. */
@@ -31,6 +33,10 @@ export class LeadingShard {
     return this.#index;
   }
 
+  get timeMs(): number {
+    return this.clock.monotonicMs();
+  }
+
   get hasProposals(): boolean {
     return this.#proposed.length > 0;
   }
@@ -38,7 +44,7 @@ export class LeadingShard {
   /** What was proposed becomes one entry, is applied, and its effects are performed. */
   commit(): ShardEffects {
     const out = new ByteWriter();
-    writePayloadHeader(out, this.#index);
+    writePayloadHeader(out, this.timeMs);
     for (const batch of this.#proposed.splice(0)) out.bytes(batch);
     const payload = out.finish();
     this.log.set(++this.#index, payload);
@@ -84,6 +90,8 @@ export class LeadingShard {
       },
       fenced: () => this.fenced,
       removeName: queue => this.removeName(queue),
+      timeMs: () => this.timeMs,
+      after: (delayMs, callback) => this.clock.after(delayMs, callback),
     });
   }
 }

@@ -12,6 +12,7 @@ import { ShardClient } from '../../src/cluster/shard/shard-client.ts';
 import { VolatileShard } from '../../src/cluster/shard/volatile-shard.ts';
 import { type ConsumerId, consumerId, groupId, incarnation, nodeId, type QueueId } from '../../src/lib/ids.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
+import { ManualClock } from './manual-clock.ts';
 import { emptyTopology } from './metadata.ts';
 
 interface Home {
@@ -26,6 +27,7 @@ export class LocalGateway implements ClusterGateway {
   readonly router = new Router(this.topology, new SeededRandom(1));
   readonly access = new AccessControl({ beforeAccessChange: () => {} });
   readonly load = new NodeLoad(() => 0);
+  readonly clock = new ManualClock();
   readonly #homes = new Map<QueueHome['kind'], Home>();
   /** Queues of these kinds of home get no answers for now. */
   readonly stalled = new Set<QueueHome['kind']>();
@@ -44,7 +46,7 @@ export class LocalGateway implements ClusterGateway {
           spill: { write: () => 0, read: () => new Uint8Array(0), reset: () => {}, close: () => {} },
           fenced: () => [],
           removeName: async () => 1,
-          clock: { monotonicMs: () => 0, wallMs: () => 0 },
+          clock: this.clock,
           wake: () => {},
         },
       );

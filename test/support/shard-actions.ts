@@ -13,12 +13,18 @@ import {
   writePurge,
   writeRelease,
 } from '../../src/queue/commands.ts';
-import { consume, declare, enqueue, get, message, settle, type Write } from './shard-driver.ts';
+import { consume, declare, get, message, publish, settle, type Write } from './shard-driver.ts';
 
 /** One command, with small numbers that stand for what exists: queue slots, consumers, delivery numbers. */
 export type Action =
-  | { do: 'declare'; slot: number; autoDelete: boolean }
-  | { do: 'enqueue'; slots: number[]; bytes: number }
+  | {
+      do: 'declare';
+      slot: number;
+      autoDelete: boolean;
+      messageTtlMs: number | undefined;
+      expiresMs: number | undefined;
+    }
+  | { do: 'enqueue'; slots: number[]; bytes: number; ttlMs: number | undefined }
   | {
       do: 'consume';
       slot: number;
@@ -33,7 +39,7 @@ export type Action =
   | { do: 'cancel' | 'release'; consumer: number }
   | { do: 'get'; slot: number; consumer: number; autoSettle: boolean }
   | { do: 'part'; upload: number; bytes: number }
-  | { do: 'assemble'; upload: number; slots: number[]; bytes: number }
+  | { do: 'assemble'; upload: number; slots: number[]; bytes: number; ttlMs: number | undefined }
   | { do: 'abandon'; upload: number }
   | { do: 'purge' | 'count'; slot: number }
   | { do: 'delete'; slot: number; ifUnused: boolean; ifEmpty: boolean };
@@ -44,6 +50,7 @@ export type Step =
   | { do: 'repeat' | 'skip' | 'late' | 'fence' | 'late-fence'; node: number }
   | { do: 'name-removed'; topologyIndex: number }
   | { do: 'continue' }
+  | { do: 'wait'; ms: number }
   | { do: 'restore' };
 
 export interface BatchStep {
@@ -63,14 +70,27 @@ const creditFields = {
   bytesThrough: fc.constantFrom(0, 60, 100_000),
 };
 
+/** Times to live of messages; most have none. */
+const ttlMs = fc.constantFrom(undefined, undefined, undefined, 0, 2, 9);
+
 export const actionArb: fc.Arbitrary<Action> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('declare' as const), slot, autoDelete: fc.boolean() }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('declare' as const),
+      slot,
+      autoDelete: fc.boolean(),
+      messageTtlMs: fc.constantFrom(undefined, undefined, 0, 1, 7),
+      expiresMs: fc.constantFrom(undefined, undefined, 3, 12),
+    }),
+  },
   {
     weight: 12,
     arbitrary: fc.record({
       do: fc.constant('enqueue' as const),
       slots: fc.uniqueArray(slot, { minLength: 1, maxLength: 3 }),
       bytes: fc.nat({ max: 40 }),
+      ttlMs,
     }),
   },
   {
@@ -117,6 +137,7 @@ export const actionArb: fc.Arbitrary<Action> = fc.oneof(
       upload: fc.nat({ max: 1 }),
       slots: fc.uniqueArray(slot, { minLength: 1, maxLength: 3 }),
       bytes: fc.nat({ max: 20 }),
+      ttlMs,
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('abandon' as const), upload: fc.nat({ max: 1 }) }) },
@@ -154,6 +175,7 @@ export const stepArb: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ do: fc.constant('name-removed' as const), topologyIndex: fc.integer({ min: 1, max: 12 }) }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('continue' as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 8 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restore' as const) }) },
 );
 
@@ -184,9 +206,13 @@ export function writeOf(action: Action, slots: Slots, bodyNumber: number): Write
   const queue = slots.id('slot' in action ? action.slot : 0);
   switch (action.do) {
     case 'declare':
-      return declare(queue, { autoDelete: action.autoDelete });
+      return declare(queue, {
+        autoDelete: action.autoDelete,
+        messageTtlMs: action.messageTtlMs,
+        expiresMs: action.expiresMs,
+      });
     case 'enqueue':
-      return enqueue(bodyOf(action, bodyNumber), ...action.slots.map(number => slots.id(number)));
+      return publish(bodyOf(action, bodyNumber), action.ttlMs, ...action.slots.map(number => slots.id(number)));
     case 'consume':
       return consume(action.consumer + 1, {
         queue,
@@ -215,7 +241,11 @@ export function writeOf(action: Action, slots: Slots, bodyNumber: number): Write
       return out => writeAbandonUpload(out, action.upload);
     case 'assemble': {
       const queues = action.slots.map(number => slots.id(number));
-      return out => writeAssembledEnqueue(out, queues, action.upload, message(bodyOf(action, bodyNumber)));
+      return out =>
+        writeAssembledEnqueue(out, queues, action.upload, {
+          ...message(bodyOf(action, bodyNumber)),
+          ttlMs: action.ttlMs,
+        });
     }
     case 'cancel':
       return out => writeCancel(out, consumerOf(action));

@@ -58,6 +58,12 @@ export const enqueue =
   out =>
     writeEnqueue(out, queues.length > 0 ? queues : [QUEUE], message(body));
 
+/** A message with a time to live of its own. */
+export const publish =
+  (body: string, ttlMs: number | undefined, ...queues: QueueId[]): Write =>
+  out =>
+    writeEnqueue(out, queues.length > 0 ? queues : [QUEUE], { ...message(body), ttlMs });
+
 /** Unlimited credit unless the options say otherwise. */
 export const consume =
   (consumer: number, options: Partial<Consume> = {}): Write =>
@@ -111,6 +117,8 @@ export class ShardDriver {
   readonly log = new Map<number, Uint8Array>();
   readonly #senders = new Map<NodeId, SenderState>();
   index = 0;
+  /** Shard time that passed beside one millisecond per entry. */
+  waitedMs = 0;
 
   sender(node: NodeId): SenderState {
     let sender = this.#senders.get(node);
@@ -161,7 +169,7 @@ export class ShardDriver {
 
   apply(...batches: readonly Uint8Array[]): ShardEffects {
     const out = new ByteWriter();
-    writePayloadHeader(out, this.index);
+    writePayloadHeader(out, this.index + this.waitedMs);
     for (const batch of batches) out.bytes(batch);
     return this.applyPayload(out.finish());
   }

@@ -53,6 +53,9 @@ export class ShardRunner {
         return driver.apply(...step.batches.map(batch => this.#batch(batch)));
       case 'continue':
         return driver.lead(writeContinue);
+      case 'wait':
+        driver.waitedMs += step.ms;
+        return driver.lead(writeContinue);
       case 'name-removed': {
         const [queue] = driver.machine.pendingNameRemovals();
         if (queue === undefined) return driver.lead(writeContinue);

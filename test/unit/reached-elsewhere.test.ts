@@ -2,12 +2,12 @@ import { expect, it } from 'vitest';
 import { DeliveryPipeline } from '../../src/cluster/shard/delivery-pipeline.ts';
 import { ShardClient } from '../../src/cluster/shard/shard-client.ts';
 import type { ShardLeaderPort } from '../../src/cluster/shard/shard-link.ts';
-import { consumerId, incarnation, nodeId } from '../../src/lib/ids.ts';
+import { consumerId, incarnation, nodeId, queueId } from '../../src/lib/ids.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
 import { countReached } from '../../src/lib/reached.ts';
-import { Settlement } from '../../src/queue/commands.ts';
+import { Settlement, writeContinue } from '../../src/queue/commands.ts';
 import { DeliveryList } from '../../src/queue/effects.ts';
-import { DELIVERIES_PER_STEP, REFERENCES_PER_STEP } from '../../src/queue/limits.ts';
+import { DELIVERIES_PER_STEP, DUE_QUEUES_PER_STEP, REFERENCES_PER_STEP } from '../../src/queue/limits.ts';
 import { Raft } from '../../src/raft/raft.ts';
 import { DEFAULT_OPTIONS } from '../scenario/replica.ts';
 import { REACHED_ELSEWHERE } from '../simulation/reached-marks.ts';
@@ -118,6 +118,19 @@ const PATHS: Readonly<Record<string, () => void>> = {
     const driver = new ShardDriver();
     driver.run(BOB, declare());
     withBacklog(driver).run(ALICE, consume(1));
+  },
+  'shard.expiries-left-over': () => {
+    const driver = new ShardDriver();
+    driver.run(BOB, declare(QUEUE, { messageTtlMs: 1_000 }));
+    withBacklog(driver).waitedMs += 2_000;
+    driver.lead(writeContinue);
+  },
+  'shard.due-queues-left-over': () => {
+    const driver = new ShardDriver();
+    const queues = Array.from({ length: DUE_QUEUES_PER_STEP + 1 }, (_, i) => declare(queueId(i + 1), { expiresMs: 5 }));
+    driver.run(BOB, ...queues);
+    driver.waitedMs += 5;
+    driver.lead(writeContinue);
   },
   'shard.return-work-left-over': () => {
     const driver = new ShardDriver();

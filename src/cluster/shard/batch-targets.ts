@@ -11,7 +11,9 @@ export function publishesToAny(batch: Uint8Array, queues: ReadonlySet<QueueId>):
   for (let position = 0; reader.remaining > 0; position++) {
     const end = reader.u32() + reader.position;
     if (reader.u8() === CommandKind.enqueue) {
-      if ((reader.u8() & EnqueueFlag.assembled) !== 0) reader.u32();
+      const flags = reader.u8();
+      if ((flags & EnqueueFlag.assembled) !== 0) reader.u32();
+      if ((flags & EnqueueFlag.expires) !== 0) reader.u48();
       let isNamed = false;
       const count = reader.u16();
       for (let i = 0; i < count; i++) isNamed = queues.has(queueId(reader.u48())) || isNamed;

@@ -1,4 +1,5 @@
 import { assert } from '../../lib/assert.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { GroupId, NodeId, QueueId } from '../../lib/ids.ts';
 import type { Divergence, ShardEffects } from '../../queue/effects.ts';
 import type { ShardMachine } from '../../queue/shard-machine.ts';
@@ -26,6 +27,9 @@ export interface ReplicatedShardDependencies {
   readonly wake: () => void;
   readonly fenced: () => readonly { readonly node: NodeId; readonly through: number }[];
   readonly removeName: (queue: QueueId) => Promise<number>;
+  /** Shard time for an entry that is written now. */
+  readonly timeMs: () => number;
+  readonly after: Clock['after'];
   /** This replica leads, follows somebody else, or knows no leader any more. */
   readonly leaderChanged: (group: GroupId, leader: NodeId | undefined) => void;
   readonly snapshots: Pick<GroupListener<ShardEffects>, 'snapshotsWanted' | 'install'>;
@@ -54,6 +58,8 @@ export class ReplicatedShard implements GroupListener<ShardEffects> {
       },
       fenced: deps.fenced,
       removeName: deps.removeName,
+      timeMs: deps.timeMs,
+      after: deps.after,
     });
   }
 

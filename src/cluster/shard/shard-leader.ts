@@ -1,4 +1,5 @@
 import { ByteWriter } from '../../lib/bytes.ts';
+import type { Clock } from '../../lib/clock.ts';
 import { type ConsumerId, type Incarnation, incarnation, type NodeId, type QueueId } from '../../lib/ids.ts';
 import { reached } from '../../lib/reached.ts';
 import { writeCheck, writeContinue, writeFence, writeNameRemoved } from '../../queue/commands.ts';
@@ -6,6 +7,7 @@ import type { DeliveryList, ShardEffects } from '../../queue/effects.ts';
 import { writeLeaderBatch } from '../../queue/entry-codec.ts';
 import type { ShardMachine } from '../../queue/shard-machine.ts';
 import type { BodyReader } from './body-reader.ts';
+import { DeadlineWatch } from './deadline-watch.ts';
 import { DeliveryPipeline } from './delivery-pipeline.ts';
 import type { AttachRequest, ShardLink } from './shard-link.ts';
 
@@ -18,7 +20,13 @@ export interface ShardLeaderDependencies {
   readonly fenced: () => readonly { readonly node: NodeId; readonly through: number }[];
   /** Has group 0 remove the name (R3); resolves with the index of its log at which the name is gone. */
   readonly removeName: (queue: QueueId) => Promise<number>;
+  /** Shard time as it would be written into an entry now (R28). */
+  readonly timeMs: () => number;
+  readonly after: Clock['after'];
 }
+
+/** Names whose removal group 0 is asked for at the same time: thousands of queues may expire at once. */
+const NAME_REMOVALS_MAX = 100;
 
 interface AttachedNode {
   readonly node: NodeId;
@@ -43,9 +51,17 @@ export class ShardLeader {
   readonly #removals = new Set<QueueId>();
   /** Fences proposed in this term and not applied yet. */
   readonly #fencing = new Map<NodeId, number>();
+  readonly #deadlines: DeadlineWatch;
 
   constructor(deps: ShardLeaderDependencies) {
+    const { machine, timeMs, after } = deps;
     this.#deps = deps;
+    this.#deadlines = new DeadlineWatch({
+      deadlineMs: () => machine.nextDeadlineMs,
+      timeMs,
+      after,
+      propose: () => this.#propose(writeContinue),
+    });
   }
 
   get isServing(): boolean {
@@ -60,6 +76,7 @@ export class ShardLeader {
     for (const { request, link } of this.#early.values()) this.attach(request, link);
     this.#early.clear();
     if (this.#deps.machine.continuationWanted) this.#propose(writeContinue);
+    this.#deadlines.look();
   }
 
   stop(): void {
@@ -68,6 +85,7 @@ export class ShardLeader {
     for (const node of [...this.#attached.keys()]) this.detach(node);
     this.#removals.clear();
     this.#fencing.clear();
+    this.#deadlines.stop();
   }
 
   /** Regularly: hands the network what it did not take before, looks for somebody to fence and for names to be removed, also those for which an earlier attempt failed. */
@@ -157,6 +175,7 @@ export class ShardLeader {
     }
     if (effects.queuesDeleted.length > 0) this.#removeNames();
     if (effects.continuationWanted) this.#propose(writeContinue);
+    this.#deadlines.look();
     this.#check();
   }
 
@@ -192,9 +211,10 @@ export class ShardLeader {
 
   /** Until group 0 has answered, the state remembers the name; so a leader that dies in between leaves nothing behind. */
   #removeNames(): void {
-    const pending = this.#deps.machine.pendingNameRemovals();
-    if (pending.length === 0) this.#removals.clear();
-    for (const { id } of pending) {
+    const { machine } = this.#deps;
+    for (const id of this.#removals) if (!machine.isNameRemovalPending(id)) this.#removals.delete(id);
+    for (const { id } of machine.namesToRemove()) {
+      if (this.#removals.size >= NAME_REMOVALS_MAX) return;
       if (this.#removals.has(id)) {
         reached('leader.name-removal-repeated');
         continue;

@@ -23,7 +23,7 @@ export interface VolatileShardDependencies {
   readonly spill: SpillFile;
   readonly fenced: () => readonly { readonly node: NodeId; readonly through: number }[];
   readonly removeName: (queue: QueueId) => Promise<number>;
-  readonly clock: Pick<Clock, 'monotonicMs' | 'wallMs'>;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'wallMs' | 'after'>;
   readonly wake: (shard: TurnTask) => void;
 }
 
@@ -68,8 +68,15 @@ export class VolatileShard implements TurnTask {
       propose: batch => this.#propose(batch),
       fenced: deps.fenced,
       removeName: deps.removeName,
+      timeMs: () => this.#timeMs(),
+      after: (delayMs, callback) => deps.clock.after(delayMs, callback),
     });
     this.leader.serve();
+  }
+
+  #timeMs(): number {
+    const { clock } = this.#deps;
+    return this.#time.now(clock.monotonicMs(), [clock.wallMs()], 1);
   }
 
   #propose(batch: Uint8Array): boolean {
@@ -91,12 +98,11 @@ export class VolatileShard implements TurnTask {
     const { clock } = this.#deps;
     const deadlineMs = clock.monotonicMs() + this.#sliceMs;
     while (!this.#proposals.isEmpty) {
-      const nowMs = clock.monotonicMs();
-      if (nowMs > deadlineMs) {
+      if (clock.monotonicMs() > deadlineMs) {
         this.#deps.wake(this);
         return;
       }
-      const payload = this.#proposals.takeEntry(this.#time.now(nowMs, [clock.wallMs()], 1));
+      const payload = this.#proposals.takeEntry(this.#timeMs());
       const index = this.#log.append(payload);
       const effects = this.machine.apply({ index, term: 1 }, payload);
       this.leader.perform(effects);

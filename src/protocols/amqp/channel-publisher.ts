@@ -140,6 +140,7 @@ export class ChannelPublisher {
     publish.routingKey = this.#routingKey;
     publish.properties = properties;
     publish.bodyBytes = this.#assembler.bodyBytes;
+    publish.expirationMs = this.#published.expirationMs;
     if (this.#published.hasCopies || this.#published.wantsReplies) {
       const refused = this.#rewrite(properties);
       if (refused !== undefined) return refused;

@@ -14,6 +14,7 @@ export class PublishView implements Publish {
   properties = NOTHING;
   readonly body: readonly Uint8Array[];
   bodyBytes = 0;
+  expirationMs: number | undefined = undefined;
   sequence = 0;
   readonly headers = (): FieldTable | undefined => decodeProperties(this.properties)?.headers;
   readonly property = (name: HashedProperty): string | undefined => {
@@ -34,6 +35,7 @@ export class PublishView implements Publish {
     copy.moreRoutingKeys = this.moreRoutingKeys;
     copy.properties = this.properties.slice();
     copy.bodyBytes = this.bodyBytes;
+    copy.expirationMs = this.expirationMs;
     return copy;
   }
 

@@ -20,6 +20,8 @@ export class PublishedProperties {
   hasCopies = false;
   /** Replies are to go to the channel's own pseudo queue. */
   wantsReplies = false;
+  /** How long it may wait in a queue. */
+  expirationMs: number | undefined = undefined;
 
   /**
    * What a published message's properties must satisfy before anybody stores them: a sound form, an expiration that is
@@ -49,7 +51,17 @@ export class PublishedProperties {
       const text = `user_id property set to '${userId}' but authenticated user was '${user}'`;
       return amqpError('precondition-failed', text);
     }
-    return expiration === undefined ? undefined : checkExpiration(expiration);
+    this.expirationMs = undefined;
+    return expiration === undefined ? undefined : this.#readExpiration(expiration);
+  }
+
+  /** RabbitMQ reads a number and is not content with what it leaves over. */
+  #readExpiration(expiration: string): AmqpError | undefined {
+    const [, number, rest] = /^([+-]?\d+)(.*)$/s.exec(expiration) ?? [];
+    const fault = number === undefined ? 'no_integer' : rest !== '' ? leftover(rest!) : checkDuration(BigInt(number));
+    if (fault !== undefined) return amqpError('precondition-failed', `invalid expiration '${expiration}': ${fault}`);
+    this.expirationMs = Number(number);
+    return undefined;
   }
 }
 
@@ -62,14 +74,6 @@ function isReplyQueue(): boolean {
   if (length === REPLY_QUEUE.length) return reader.text(length) === REPLY_QUEUE;
   reader.skip(length);
   return false;
-}
-
-/** RabbitMQ reads a number and is not content with what it leaves over. */
-function checkExpiration(expiration: string): AmqpError | undefined {
-  const [, number, rest] = /^([+-]?\d+)(.*)$/s.exec(expiration) ?? [];
-  const fault = number === undefined ? 'no_integer' : rest !== '' ? leftover(rest!) : checkDuration(BigInt(number));
-  if (fault === undefined) return undefined;
-  return amqpError('precondition-failed', `invalid expiration '${expiration}': ${fault}`);
 }
 
 const leftover = (rest: string): string => `{leftover_string,${JSON.stringify(rest)}}`;

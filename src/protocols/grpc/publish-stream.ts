@@ -30,6 +30,7 @@ class PublishView implements Publish {
   published: PublishedProperties | undefined;
   readonly body: Uint8Array[] = [];
   bodyBytes = 0;
+  expirationMs: number | undefined = undefined;
   sequence = 0;
   readonly headers = (): FieldTable | undefined => this.published?.headers;
   readonly property = (name: HashedProperty): string | undefined => this.published?.hashed[name];
@@ -148,6 +149,7 @@ export class PublishStream implements SessionListener, ConnectionListener {
     publish.published = properties.value;
     publish.body[0] = message.body;
     publish.bodyBytes = message.body.length;
+    publish.expirationMs = message.expirationMs === undefined ? undefined : Number(message.expirationMs);
     publish.sequence = ledger.isConfirming ? number : 0;
     const result = this.#session!.publish(publish);
     publish.body.length = 0;

@@ -4,8 +4,8 @@ import type { SimReplica } from '../sim-replica.ts';
 import { Checker } from './checker.ts';
 
 /**
- * No message appears or disappears: enqueued = ready + checked out + settled + purged + deleted + discarded; the machine recounts all
- * of it, and that every consumer keeps within its credit.
+ * No message appears or disappears: enqueued = ready + checked out + settled + purged + deleted + discarded + expired; the machine
+ * recounts all of it, and that every consumer keeps within its credit.
  */
 export class ConservationChecker extends Checker {
   readonly title = 'conservation';
@@ -26,9 +26,9 @@ export class ConservationChecker extends Checker {
   #check(replica: SimReplica): void {
     replica.machine.checkInvariants();
     const { messages, queues } = replica.machine.overview();
-    const { enqueued, ready, checkedOut, settled, purged, deleted, discarded } = messages;
+    const { enqueued, ready, checkedOut, settled, purged, deleted, discarded, expired } = messages;
     const name = `group ${replica.group} on node ${replica.node.id}`;
-    const counted = ready + checkedOut + settled + purged + deleted + discarded;
+    const counted = ready + checkedOut + settled + purged + deleted + discarded + expired;
     if (enqueued !== counted) this.fail(`${enqueued} messages entered ${name}, ${counted} are accounted for`);
     const readyInQueues = queues.reduce((sum, queue) => sum + queue.ready, 0);
     if (readyInQueues !== ready)

@@ -4,7 +4,14 @@ import { CommandKind, type DecodedCommand, Settlement } from '../../../src/queue
 import type { BodyPart, ConsumerAddress } from '../../../src/queue/effects.ts';
 import type { Outcome } from '../../../src/queue/outcomes.ts';
 import type { MessageCounters } from '../../../src/queue/shard-state.ts';
-import { bytesOf, type ModelConsumer, type ModelListener, type ModelQueue, type ModelSession } from './model-state.ts';
+import {
+  bytesOf,
+  type ModelConsumer,
+  type ModelListener,
+  type ModelMessage,
+  type ModelQueue,
+  type ModelSession,
+} from './model-state.ts';
 import { ModelTombstones } from './model-tombstones.ts';
 
 const NO_SUCH_QUEUE: Outcome = { kind: 'no-such-queue' };
@@ -21,10 +28,13 @@ export class ModelQueues {
     purged: 0,
     deleted: 0,
     discarded: 0,
+    expired: 0,
     ignoredSettlements: 0,
   };
   readonly #listener: ModelListener;
-  /** Of the entry that is being followed: consumers to be told that their queue is gone, and deleted queues. */
+  /** Of the entry that is being followed: its index, shard time, consumers to be told that their queue is gone, and deleted queues. */
+  index = 0;
+  timeMs = 0;
   cancelled: ConsumerAddress[] = [];
   deleted: QueueId[] = [];
 
@@ -40,6 +50,32 @@ export class ModelQueues {
       if (consumer !== undefined) return { queue, consumer };
     }
     return undefined;
+  }
+
+  /** Everything whose time is over goes: messages from the front of their queues, then queues that nobody has used. */
+  expire(): void {
+    for (const queue of this.all.values()) this.#expireFront(queue, ({ expiryMs }) => expiryMs <= this.timeMs);
+    const unused = [...this.all.values()].filter(queue => unusedUntil(queue) <= this.timeMs);
+    unused.sort((a, b) => unusedUntil(a) - unusedUntil(b) || a.id - b.id);
+    for (const queue of unused) this.#deleteQueue(queue);
+  }
+
+  /** The same for messages that nobody may get any more. One of the entry that is being followed may still be got. */
+  expireUndeliverable(): void {
+    for (const queue of this.all.values()) {
+      this.#expireFront(
+        queue,
+        ({ expiryMs, parts }) => expiryMs < this.timeMs || (expiryMs === this.timeMs && parts[0]!.entry !== this.index),
+      );
+    }
+  }
+
+  #expireFront(queue: ModelQueue, isOver: (message: ModelMessage) => boolean): void {
+    while (queue.ready.length > 0 && isOver(queue.ready[0]!)) {
+      this.counters.ready--;
+      this.counters.expired++;
+      this.#listener.departed(queue.ready.shift()!, 'expired', undefined, undefined);
+    }
   }
 
   /** Who is served next, if anybody. Those who cannot take a message any more lose their turn. */
@@ -75,6 +111,7 @@ export class ModelQueues {
     queues: readonly QueueId[],
     head: BodyPart,
     upload: number | undefined,
+    ttlMs: number,
   ): Outcome | undefined {
     const parts = [head];
     if (upload !== undefined) {
@@ -88,7 +125,9 @@ export class ModelQueues {
     for (const queue of targets) {
       const place = queue.places++;
       const isAssembled = upload !== undefined;
-      const message = { queue: queue.id, place, parts, bytes: bytesOf(parts), isAssembled, shares, attempts: 0 };
+      const expiryMs = this.timeMs + Math.min(ttlMs, queue.config.messageTtlMs ?? Number.POSITIVE_INFINITY);
+      const bytes = bytesOf(parts);
+      const message = { queue: queue.id, place, parts, bytes, isAssembled, shares, expiryMs, attempts: 0 };
       queue.ready.push(message);
       this.counters.enqueued++;
       this.counters.ready++;
@@ -135,6 +174,7 @@ export class ModelQueues {
           consumers: [],
           ring: [],
           places: 0,
+          usedMs: this.timeMs,
         });
         return undefined;
       case CommandKind.abandonUpload:
@@ -169,8 +209,10 @@ export class ModelQueues {
     const consumers = queue.consumers.filter(isActive).length;
     switch (command.kind) {
       case CommandKind.get:
+        queue.usedMs = this.timeMs;
         return this.#get(session, queue, command.consumer, command.autoSettle);
       case CommandKind.count:
+        queue.usedMs = this.timeMs;
         return { kind: 'counted', ready: queue.ready.length, consumers };
       case CommandKind.purge: {
         const purged = queue.ready;
@@ -203,6 +245,7 @@ export class ModelQueues {
     if (others.some(other => other.isExclusive) || (command.exclusive && others.length > 0)) {
       return { kind: 'exclusive-refused' };
     }
+    queue.usedMs = this.timeMs;
     const { consumer: id, tag, exclusive } = command;
     const added = { id, tag, isExclusive: exclusive, state: 'active', credit: command } as const;
     this.#offer(this.#addConsumer(session, queue, added));
@@ -248,6 +291,7 @@ export class ModelQueues {
     const { queue } = consumer;
     if (consumer.state !== 'active' || queue === undefined) return;
     consumer.state = 'cancelled';
+    queue.usedMs = this.timeMs;
     queue.ring = queue.ring.filter(other => other !== consumer);
     if (queue.config.autoDelete && !queue.consumers.some(isActive)) this.#deleteQueue(queue);
   }
@@ -286,6 +330,10 @@ export class ModelQueues {
     this.#listener.queueDeleted(queue);
   }
 }
+
+/** Shard time at which the queue has been without any use for too long. */
+const unusedUntil = ({ config: { expiresMs }, consumers, usedMs }: ModelQueue): number =>
+  expiresMs === undefined || consumers.some(isActive) ? Number.POSITIVE_INFINITY : usedMs + expiresMs;
 
 const isActive = ({ state }: ModelConsumer): boolean => state === 'active';
 

@@ -14,6 +14,8 @@ export interface ModelMessage {
   readonly isAssembled: boolean;
   /** Queues that took it with one command. */
   readonly shares: number;
+  /** Shard time at which its wait is over; Infinity: never. */
+  readonly expiryMs: number;
   /** How often it was handed out and came back. */
   attempts: number;
 }
@@ -27,6 +29,8 @@ export interface ModelQueue {
   /** Those that wait for messages, the next to be served first. */
   ring: ModelConsumer[];
   places: number;
+  /** Shard time of the last get, declaration, begin or end of a consumer. */
+  usedMs: number;
 }
 
 export interface ModelConsumer {
@@ -63,7 +67,7 @@ export interface ModelSession {
 }
 
 /** Why a message is not in its queue any more. */
-export type Departure = 'settled' | 'discarded' | 'purged' | 'deleted';
+export type Departure = 'settled' | 'discarded' | 'purged' | 'deleted' | 'expired';
 
 /** Hears of everything that happens to a message, in the order of the log. */
 export interface ModelListener {

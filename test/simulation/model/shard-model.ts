@@ -20,6 +20,7 @@ export interface Expected {
 
 /** Whoever waits for messages comes before these. */
 const LOOK_AT_READY: ReadonlySet<CommandKind> = new Set([
+  CommandKind.consume,
   CommandKind.get,
   CommandKind.purge,
   CommandKind.count,
@@ -59,16 +60,24 @@ export class ShardModel {
     return this.#all.counters;
   }
 
+  /** As of the entry that was followed last. */
+  get timeMs(): number {
+    return this.#all.timeMs;
+  }
+
   /** Follows one entry; `effects` is what the machine made of it. */
   follow(index: LogIndex, payload: Uint8Array, effects: ShardEffects): Expected {
     this.#index = index;
+    this.#all.index = index;
     this.#all.cancelled = [];
     this.#all.deleted = [];
     this.#expected = { answers: [], refusals: [], cancelled: this.#all.cancelled, deleted: this.#all.deleted };
     const deliveries = new DeliveryReader(effects.deliveries);
     if (payload.length > 0) {
       const reader = new ByteReader(payload);
-      reader.skip(9);
+      reader.skip(1);
+      this.#all.timeMs = Math.max(this.#all.timeMs, reader.f64());
+      this.#all.expire();
       while (reader.remaining > 0) {
         const end = reader.u32() + reader.position;
         this.#batch(reader, readBatchHeader(reader), end, deliveries);
@@ -79,8 +88,13 @@ export class ShardModel {
     return this.#expected;
   }
 
+  #unserved(): ReturnType<ModelQueues['unserved']> {
+    this.#all.expireUndeliverable();
+    return this.#all.unserved();
+  }
+
   #handOutAll(deliveries: DeliveryReader): void {
-    for (let unserved = this.#all.unserved(); unserved !== undefined; unserved = this.#all.unserved()) {
+    for (let unserved = this.#unserved(); unserved !== undefined; unserved = this.#unserved()) {
       const next = deliveries.take();
       if (next === undefined) {
         const { queue, consumer } = unserved;
@@ -112,6 +126,7 @@ export class ShardModel {
       if (problem !== undefined) this.#fail(`${name}: ${problem}`);
     }
     for (const queue of this.queues.values()) if (queue.ready.length > 0) this.#all.next(queue);
+    this.#all.expire();
   }
 
   #batch(reader: ByteReader, header: BatchHeader, end: number, deliveries: DeliveryReader): void {
@@ -194,11 +209,12 @@ export class ShardModel {
       known.parts.push(this.#partHere(reader, end));
       return;
     }
-    const isAssembled = (reader.u8() & EnqueueFlag.assembled) !== 0;
-    const upload = isAssembled ? reader.u32() : undefined;
+    const flags = reader.u8();
+    const upload = (flags & EnqueueFlag.assembled) !== 0 ? reader.u32() : undefined;
+    const ttlMs = (flags & EnqueueFlag.expires) !== 0 ? reader.u48() : Number.POSITIVE_INFINITY;
     const queues = Array.from({ length: reader.u16() }, () => queueId(reader.u48()));
     const body = this.#partHere(reader, end);
-    const outcome = this.#all.enqueue(session, queues, body, upload);
+    const outcome = this.#all.enqueue(session, queues, body, upload, ttlMs);
     if (outcome !== undefined) session.outcomes.push({ sequence, outcome });
     this.#listener.executed(session, sequence, { kind, queues, outcome, body }, this.#index);
   }

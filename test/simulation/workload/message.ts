@@ -10,18 +10,20 @@ export interface Message {
   readonly connection: number;
   readonly queues: readonly QueueId[];
   readonly bodyBytes: number;
+  /** How long it may wait in a queue. */
+  readonly ttlMs: number | undefined;
 }
 
 const EXCHANGE = utf8Encode('simulated');
 const EMPTY = new Uint8Array(0);
 
 /** The body says which message it is, in every byte. */
-export function fieldsOf({ id, bodyBytes }: Message): MessageFields {
+export function fieldsOf({ id, bodyBytes, ttlMs }: Message): MessageFields {
   const body = new ByteWriter(bodyBytes + 12);
   body.u48(id);
   body.u32(bodyBytes);
   for (let i = 0; i < bodyBytes; i++) body.u8((id + i) & 0xff);
-  return { exchange: EXCHANGE, routingKey: utf8Encode(`message ${id}`), properties: EMPTY, body: [body.view()] };
+  return { exchange: EXCHANGE, routingKey: utf8Encode(`message ${id}`), properties: EMPTY, body: [body.view()], ttlMs };
 }
 
 /** The id in a message block; undefined if the bytes are not those of a message as it was published. */

@@ -3,6 +3,7 @@ import { assert } from '../../../src/lib/assert.ts';
 import type { GroupId } from '../../../src/lib/ids.ts';
 import type { Random } from '../../../src/lib/random.ts';
 import type { SimNode } from '../sim-node.ts';
+import { drawTtl } from './expiry.ts';
 import { fieldsOf, type Message } from './message.ts';
 import type { End, WorkloadPart } from './part.ts';
 import type { QueueRecord } from './topology.ts';
@@ -111,6 +112,7 @@ class Publisher {
       connection: connection.id,
       queues: records.map(({ id }) => id),
       bodyBytes: this.#random.integer(0, this.#workload.swarm.bodyBytesMax),
+      ttlMs: drawTtl(this.#workload.swarm.expiry, this.#random),
     };
     connection.outstanding.set(message.id, { message, missing: groups.size, isRefused: false });
     this.#workload.auditor.published(message);

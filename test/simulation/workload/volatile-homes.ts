@@ -5,6 +5,7 @@ import { VolatileShard } from '../../../src/cluster/shard/volatile-shard.ts';
 import { type GroupId, groupId, type QueueId } from '../../../src/lib/ids.ts';
 import type { SimGateway } from '../sim-gateway.ts';
 import type { SimNode } from '../sim-node.ts';
+import { expiryOf } from './expiry.ts';
 import type { QueueRecord } from './topology.ts';
 import type { Connection, Workload } from './workload.ts';
 
@@ -66,6 +67,7 @@ export class VolatileHomes {
         name: this.name,
         autoDelete: false,
         exclusive: false,
+        ...expiryOf(this.#workload.swarm.expiry, 1, 1),
       });
       this.#groups.set(home.record.id, home.group);
     }
@@ -128,7 +130,11 @@ export class VolatileHomes {
             home?.client.forget(queue);
             return topology.indexAt(node);
           }),
-        clock: { monotonicMs: () => node.monotonicMs, wallMs: () => node.monotonicMs },
+        clock: {
+          monotonicMs: () => node.monotonicMs,
+          wallMs: () => node.monotonicMs,
+          after: (delayMs, callback) => node.after(delayMs, callback),
+        },
         wake: task => node.host.wakeClient(task),
       },
     );

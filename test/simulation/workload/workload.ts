@@ -10,6 +10,7 @@ import type { SimGateway } from '../sim-gateway.ts';
 import type { SimNode } from '../sim-node.ts';
 import type { WorkloadSwarm } from '../swarm.ts';
 import { Backlog } from './backlog.ts';
+import { expiryOf } from './expiry.ts';
 import type { WorkloadPart } from './part.ts';
 import { PARTS } from './parts.ts';
 import { type QueueRecord, Topology } from './topology.ts';
@@ -79,8 +80,10 @@ export class Workload {
 
   /** The first names are those of queues that go with their last consumer, in some runs. */
   configOf(name: string): QueueRecord['config'] {
-    const autoDelete = this.shardNames.indexOf(name) < (this.swarm.autoDeletes ?? 0) * this.shardNames.length;
-    return { vhost: '/', name, autoDelete, exclusive: false };
+    const place = this.shardNames.indexOf(name);
+    const count = this.shardNames.length;
+    const autoDelete = place < (this.swarm.autoDeletes ?? 0) * count;
+    return { vhost: '/', name, autoDelete, exclusive: false, ...expiryOf(this.swarm.expiry, place, count) };
   }
 
   homeOf(queue: QueueId): GroupId {

@@ -27,6 +27,36 @@ describe('exchange.bind and exchange.unbind', () => {
   });
 });
 
+describe('the property expiration', () => {
+  it('goes to the broker as a number, also at the end of a transaction, and stays with the message', async () => {
+    const connection = await openConnection();
+    const seen: (number | undefined)[] = [];
+    connection.broker.published = ({ expirationMs }) => seen.push(expirationMs);
+    await expectTranscript(
+      connection,
+      `
+      > 1 queue.declare queue=q
+      < 1 queue.declare-ok queue=q
+      > 1 basic.publish routingKey=q expiration=60000 body=x
+      > 1 basic.publish routingKey=q body=x
+      > 1 basic.publish routingKey=q expiration=+007 body=x
+      > 1 basic.get queue=q noAck=true
+      < 1 basic.get-ok deliveryTag=1 routingKey=q messageCount=2 expiration=60000 body=x
+      > 1 tx.select
+      < 1 tx.select-ok
+      > 1 basic.publish routingKey=q expiration=0 body=x
+      > 1 tx.commit
+      < 1 tx.commit-ok
+      = settled
+      > 1 basic.publish routingKey=q expiration=1.5 body=x
+      < 1 channel.close replyCode=406 replyText=PRECONDITION_FAILED - invalid expiration '1.5': {leftover_string,".5"} classId=60 methodId=40
+      * report PRECONDITION_FAILED - invalid expiration '1.5': {leftover_string,".5"}
+      `,
+    );
+    expect(seen).toEqual([60_000, undefined, 7, 0]);
+  });
+});
+
 describe('the headers CC and BCC', () => {
   it('are further routing keys, and receivers do not see BCC', async () => {
     const connection = await openConnection();

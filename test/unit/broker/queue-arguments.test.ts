@@ -5,6 +5,8 @@ import {
   checkConsumerArguments,
   checkQueueArguments,
   checkQueueArgumentsEquivalent,
+  expiresMs,
+  messageTtlMs,
 } from '../../../src/broker/queue-arguments.ts';
 import { int, table, text } from '../../support/metadata.ts';
 
@@ -67,7 +69,15 @@ describe('the arguments of a new queue', () => {
     });
   });
 
-  it.each(['x-message-ttl', 'x-max-length', 'x-delivery-limit', 'x-unheard-of'])(
+  it('may limit the time of messages and of the queue without use, up to ten years', () => {
+    const limits = table({ 'x-message-ttl': int(0), 'x-expires': { type: 'int64', value: 315_360_000_000n } });
+    expect(checkQueueArguments(q, limits)).toBeUndefined();
+    expect(messageTtlMs(limits)).toBe(0);
+    expect(expiresMs(limits)).toBe(315_360_000_000);
+    expect(messageTtlMs(table({}))).toBeUndefined();
+  });
+
+  it.each(['x-max-length', 'x-delivery-limit', 'x-unheard-of'])(
     'are refused by name when they would have no effect: %s',
     key => {
       expect(checkQueueArguments(q, table({ [key]: int(1) }))).toEqual({

@@ -77,7 +77,11 @@ class Client implements SessionListener {
     return gateway.answer(this.session.declareQueue({ name, ...request, ...more }));
   }
 
-  publish(routingKey: string, body: string, more: { exchange?: string; isConfirmed?: boolean } = {}) {
+  publish(
+    routingKey: string,
+    body: string,
+    more: { exchange?: string; isConfirmed?: boolean; expirationMs?: number } = {},
+  ) {
     const bytes = utf8Encode(body);
     return this.session.publish({
       exchange: more.exchange ?? '',
@@ -88,6 +92,7 @@ class Client implements SessionListener {
       property: () => undefined,
       body: [bytes],
       bodyBytes: bytes.length,
+      expirationMs: more.expirationMs,
       sequence: more.isConfirmed === false ? 0 : ++this.#sequence,
     });
   }
@@ -627,5 +632,46 @@ describe('a queue for replies', () => {
     await gateway.settle();
     expect(client.taken).toEqual([]);
     expect(gateway.machine('volatile').overview().queues).toEqual([]);
+  });
+});
+
+describe('what expires', () => {
+  const limited = (name: string, ms: number) => new Map([[name, { type: 'int32' as const, value: ms }]]);
+  const pass = async (ms: number): Promise<void> => {
+    gateway.clock.advance(ms);
+    await gateway.settle();
+  };
+
+  const queueId = () => gateway.topology.queue('/', 'q')?.id ?? 0;
+
+  it.each([true, false])('is a message, by its queue or by itself (durable: %s)', async durable => {
+    const client = await Client.connect();
+    await client.declare('q', { durable, arguments: limited('x-message-ttl', 100) });
+    client.publish('q', 'a');
+    client.publish('q', 'b', { expirationMs: 10 });
+    client.publish('q', 'c', { expirationMs: 1_000 });
+    await gateway.settle();
+    await pass(50);
+    expect((await client.get('q', 1))?.body).toBe('a');
+    await pass(50);
+    expect(await client.get('q', 1)).toBeUndefined();
+  });
+
+  it.each([true, false])('is a queue that nobody uses, from its declaration on (durable: %s)', async durable => {
+    const client = await Client.connect();
+    const declare = () => client.declare('q', { durable, arguments: limited('x-expires', 100) });
+    await declare();
+    const first = queueId();
+    for (let i = 0; i < 3; i++) {
+      await pass(60);
+      expect(await declare()).toMatchObject({ ok: true });
+      await pass(60);
+      expect(await client.declare('q', { passive: true })).toMatchObject({ ok: true });
+    }
+    expect(queueId()).toBe(first);
+    client.publish('q', 'a');
+    await pass(100);
+    expect(await declare()).toMatchObject({ ok: true, value: { messageCount: 0 } });
+    expect(queueId()).toBeGreaterThan(first);
   });
 });

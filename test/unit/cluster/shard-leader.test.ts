@@ -56,6 +56,33 @@ it('asks for one name once at a time, and a new leader asks anew', async () => {
   expect(asked).toEqual([QUEUE, QUEUE]);
 });
 
+it('asks for a hundred names at a time when thousands of queues go at once', async () => {
+  const shard = new LeadingShard();
+  const asked: QueueId[] = [];
+  const answers: (() => void)[] = [];
+  shard.removeName = queue => {
+    asked.push(queue);
+    return new Promise(resolve => answers.push(() => resolve(40)));
+  };
+  const sender = new ShardDriver();
+  const attach = { node: ALICE, incarnation: incarnation(1), attach: 1, answeredThrough: 0, consumers: [] };
+  shard.leader.attach(attach, silent);
+  const queues = Array.from({ length: 250 }, (_, i) => declare(queueId(i + 1), { expiresMs: 10 }));
+  shard.leader.batch(ALICE, sender.batch(ALICE, queues));
+  shard.commitAll();
+  shard.clock.advance(10);
+  shard.commitAll();
+  for (const total of [100, 200, 250]) {
+    expect(asked).toHaveLength(total);
+    for (const answer of answers.splice(0)) answer();
+    await new Promise(resolve => setImmediate(resolve));
+    shard.commitAll();
+    shard.leader.review();
+  }
+  expect(shard.machine.pendingNameRemovals()).toEqual([]);
+  expect(new Set(asked).size).toBe(250);
+});
+
 it('serves those who attached before it was ready once it is', () => {
   const shard = new LeadingShard();
   shard.leader.stop();

@@ -4,6 +4,7 @@ import { type SpillFile, VolatileLog } from '../../../src/cluster/shard/volatile
 import { VolatileShard } from '../../../src/cluster/shard/volatile-shard.ts';
 import { incarnation } from '../../../src/lib/ids.ts';
 import { BodyAccount } from '../../../src/queue/effects.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
 import { ALICE, declare, enqueue, ShardDriver } from '../../support/shard-driver.ts';
 
 const SILENT_LINK = {
@@ -66,6 +67,7 @@ describe('a volatile home', () => {
             return nowMs;
           },
           wallMs: () => 0,
+          after: () => () => {},
         },
         wake: () => wakes++,
       },
@@ -150,7 +152,7 @@ describe('the end of a volatile home', () => {
         spill,
         fenced: () => [],
         removeName: () => new Promise(() => {}),
-        clock: { monotonicMs: () => 0, wallMs: () => 0 },
+        clock: new ManualClock(),
         wake: () => {
           isWoken = true;
         },

@@ -203,6 +203,22 @@ describe('consuming', () => {
     expect(bodies(consumer)).toEqual(['hello']);
   });
 
+  it('hands the time that a message may wait to the broker, or refuses it as AMQP does', async () => {
+    const client = connect();
+    await client.call('declareQueue', { name: 'q' });
+    const seen: (number | undefined)[] = [];
+    broker.published = ({ expirationMs }) => seen.push(expirationMs);
+    const publisher = client.publish();
+    publisher.send({
+      messages: [{ ...message('q'), expirationMs: 0n }, message('q'), { ...message('q'), expirationMs: 60_000n }],
+    });
+    await publisher.until(() => publisher.responses.at(-1)?.confirmedTo === 3n);
+    expect(seen).toEqual([0, undefined, 60_000]);
+    publisher.send({ messages: [{ ...message('q'), expirationMs: 315_360_000_001n }] });
+    await publisher.until(() => numbersWith(publisher, PublishStatus.REJECTED).length === 1);
+    expect(publisher.responses.at(-1)?.outcomes[0]?.text).toContain('{value_too_large,315360000001}');
+  });
+
   it('has at most a window of messages unsettled, and goes on when they are settled', async () => {
     const client = connect();
     await client.call('declareQueue', { name: 'q' });
