@@ -1,6 +1,7 @@
 import { SHELL_CANARIES } from '../../cluster-shell/canaries.ts';
 import type { Program } from '../bundle.ts';
 import type { Canary } from './canary.ts';
+import { EXPIRY_CANARIES } from './expiry-canaries.ts';
 import { RAFT_CANARIES } from './raft-canaries.ts';
 import { STORAGE_CANARIES } from './storage-canaries.ts';
 import { WORKLOAD_CANARIES } from './workload-canaries.ts';
@@ -8,6 +9,12 @@ import { WORLD_CANARIES } from './world-canaries.ts';
 
 /** All canaries, by the simulation that has to notice them. */
 export const CANARIES: Readonly<Record<Program, readonly Canary[]>> = {
-  'scripts/simulate.ts': [...RAFT_CANARIES, ...STORAGE_CANARIES, ...WORLD_CANARIES, ...WORKLOAD_CANARIES],
+  'scripts/simulate.ts': [
+    ...RAFT_CANARIES,
+    ...STORAGE_CANARIES,
+    ...WORLD_CANARIES,
+    ...WORKLOAD_CANARIES,
+    ...EXPIRY_CANARIES,
+  ],
   'scripts/simulate-shell.ts': SHELL_CANARIES,
 };
