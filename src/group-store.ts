@@ -216,11 +216,10 @@ export abstract class GroupStore implements NodeStore, GroupJournal {
     );
   }
 
-  /** As far as the log can tell: who was to join by a change in it may have the group. */
+  /** As far as the log can tell: who was to join by a change in it may have the group, and one that knows no members has joined others. */
   #isOnlyReplica(group: GroupId): boolean {
     const found = this.#journal.core.group(group);
-    if (found === undefined) return true;
-    return found.configurations.length === 0 && membersOf(found.base.membership).length < 2;
+    return found?.configurations.length === 0 && membersOf(found.base.membership).length === 1;
   }
 
   floorWithin(group: GroupId, last: LogIndex, bytesMax: number): LogIndex {

@@ -227,6 +227,14 @@ describe('the store of a node', () => {
     expect((await start(await open())).start.from).toBe('checkpoint');
   });
 
+  it('asks for help where it has joined and does not know whom yet', async () => {
+    await fill([]);
+    const store = await open();
+    store.lost(GROUP, 'entry 22 cannot be read back');
+    await expect.poll(() => failures).toHaveLength(1);
+    expect(failures[0]).toContain('start this node again');
+  });
+
   it('asks for help where its log has brought others since', async () => {
     await fill([nodeId(1)]);
     const store = await open();
