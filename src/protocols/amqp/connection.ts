@@ -11,6 +11,7 @@ import { FrameWriter, type Output } from './frame-writer.ts';
 import type { Tuning } from './handshake.ts';
 import type { AmqpLimits } from './limits.ts';
 import type { OutputPool } from './output-pool.ts';
+import { FRAME_OVERHEAD_BYTES } from './spec.ts';
 
 export interface ConnectionDeps {
   readonly broker: Broker;
@@ -23,6 +24,8 @@ export interface ConnectionDeps {
 
 /** Half a heartbeat interval without bytes, this many times in a row: the peer is gone (2 intervals, as RabbitMQ). */
 const SILENT_TICKS_MAX = 4;
+/** Shorter than any method: output of this length is a heartbeat and nothing else. */
+const HEARTBEAT_BYTES = FRAME_OVERHEAD_BYTES;
 const NAME_BYTES = 16;
 
 /** One client socket: feeds the machine, writes its output once per turn, keeps the timers. */
@@ -54,7 +57,7 @@ export class AmqpConnection implements ConnectionHost {
     this.#deps = deps;
     this.#onGone = onGone;
     this.#peerAddress = `${socket.remoteAddress}:${socket.remotePort}`;
-    this.#parser = new FrameParser(deps.limits.frameBytesMax);
+    this.#parser = new FrameParser(Math.min(deps.limits.handshakeFrameBytesMax, deps.limits.frameBytesMax));
     this.#writer = new FrameWriter(deps.limits.frameBytesMax, deps.pool, () => this.wake());
     const { broker, limits, serverContent } = deps;
     const parts = { broker, limits, serverContent, peerAddress: this.#peerAddress, writer: this.#writer };
@@ -185,7 +188,7 @@ export class AmqpConnection implements ConnectionHost {
     const pieces = this.#writer.take();
     const mark = this.#machine.brokerConnection?.deliveredMark() ?? 0;
     this.#isWriting = true;
-    this.#hasWrittenSinceTick = true;
+    if (length !== HEARTBEAT_BYTES) this.#hasWrittenSinceTick = true;
     const last = pieces.length - 1;
     this.#socket.cork();
     for (let i = 0; i < last; i++) this.#socket.write(written(pieces[i]!));
@@ -205,7 +208,7 @@ export class AmqpConnection implements ConnectionHost {
     this.wake();
   }
 
-  /** Every half interval: a heartbeat if nothing was written, and a look at the peer (4.2.7). */
+  /** Every half interval: a heartbeat if nothing else was written, and a look at the peer (4.2.7). */
   #beat(): void {
     if (!this.#hasWrittenSinceTick && !this.#isWriting && !this.#isEnding) this.#writer.heartbeat();
     this.#hasWrittenSinceTick = false;

@@ -8,6 +8,8 @@ export interface AmqpLimits {
   readonly channelMax: number;
   /** Offered in connection.tune: largest frame, with its eight octets of overhead. */
   readonly frameBytesMax: number;
+  /** Largest frame until the client has answered connection.tune: who has not logged in is not trusted with more memory. */
+  readonly handshakeFrameBytesMax: number;
   /** Offered in connection.tune; 0 switches heartbeats off unless the client asks for them. */
   readonly heartbeatSeconds: number;
   /** From accept to connection.open-ok. */
@@ -40,6 +42,8 @@ export const DEFAULT_LIMITS: AmqpLimits = {
   connectionsMax: 10_000,
   channelMax: 2047,
   frameBytesMax: 128 * KIB,
+  // RabbitMQ 4 takes as much, for long tokens; 3.10 takes 4 KiB.
+  handshakeFrameBytesMax: 8 * KIB,
   heartbeatSeconds: 60,
   handshakeTimeoutMs: 10_000,
   closeTimeoutMs: 5_000,

@@ -112,6 +112,8 @@ describe('heartbeats', () => {
     clock.advance(5_000);
     clock.advance(5_000);
     expect(await client.read(1)).toEqual(['heartbeat']);
+    clock.advance(5_000);
+    expect(await client.read(1)).toEqual(['heartbeat']);
     client.socket.destroy();
   });
 
@@ -149,6 +151,28 @@ describe('heartbeats', () => {
     clock.advance(600_000);
     client.send(flow);
     expect(await client.read(1)).toEqual(['channel.flow-ok']);
+    client.socket.destroy();
+  });
+});
+
+describe('a frame before connection.tune-ok', () => {
+  const startOk = (frameBytes: number): Uint8Array => {
+    const build = (padding: number): Uint8Array =>
+      methodBytes(0, {
+        ...{ name: 'connection.start-ok', mechanism: 'PLAIN', response: utf8Encode('\0guest\0guest'), locale: '' },
+        clientProperties: new Map([['padding', { type: 'string', value: 'x'.repeat(padding) }]]),
+      });
+    return build(frameBytes - build(0).length);
+  };
+
+  it.each([
+    [8_192 + 8, 'connection.tune'],
+    [8_192 + 9, 'connection.close'],
+    [100_000, 'connection.close'],
+  ])('of %i bytes is answered with the right method', async (frameBytes, answer) => {
+    const client = new RawClient();
+    client.send(new Uint8Array(PROTOCOL_HEADER), startOk(frameBytes));
+    expect(await client.read(2)).toEqual(['connection.start', answer]);
     client.socket.destroy();
   });
 });
