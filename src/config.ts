@@ -91,6 +91,8 @@ export const TIMING = {
   /** A follower repeats what it asked of a snapshot transfer; a leader gives up one that nobody asks for. */
   snapshotRepeatMs: 2_000,
   snapshotIdleMs: 30_000,
+  /** How often a node looks at the memory that it holds. */
+  memoryCheckMs: 1_000,
 } as const;
 
 export interface Peer {
@@ -125,6 +127,10 @@ export interface Config {
   readonly loopbackUsers: readonly string[];
   /** Publishes stop when the data directory's file system has less room than this (R18). */
   readonly diskFreeBytesMin: number;
+  /** Memory that this process may use; 0 is what the machine has, or the process's cgroup. */
+  readonly memoryBytesMax: number;
+  /** Publishes stop when more than this share of it, or of V8's heap, is in use whatever the garbage collector does (R30). */
+  readonly memoryHighWatermarkPercent: number;
   readonly log: { readonly level: LogLevel; readonly format: 'json' | 'text' | 'auto' };
 }
 
@@ -208,6 +214,20 @@ export const OPTIONS: readonly Option[] = [
   integer('frameBytesMax', 128 * 1024, 8 * 1024, 1024 * 1024, 'largest AMQP frame'),
   names('loopbackUsers', 'guest', 'users that may log in from the machine itself only'),
   integer('diskFreeBytesMin', 256 * 1024 * 1024, 0, 2 ** 50, 'publishes stop below this much free space in dataDir'),
+  integer(
+    'memoryBytesMax',
+    0,
+    0,
+    2 ** 50,
+    "memory that this node may use; 0 is the machine's, or that of the process's cgroup",
+  ),
+  integer(
+    'memoryHighWatermarkPercent',
+    60,
+    1,
+    100,
+    'publishes stop above this share of memoryBytesMax, or of the heap that Node.js allows',
+  ),
   choice('log.level', 'info', ['debug', 'info', 'warn', 'error'], 'least severe log lines that are written'),
   choice('log.format', 'auto', ['json', 'text', 'auto'], 'auto: text on a terminal, JSON otherwise'),
 ];
@@ -291,6 +311,8 @@ function build(values: ReadonlyMap<string, OptionValue>, peers: readonly Peer[])
       .split(',')
       .filter(name => name !== ''),
     diskFreeBytesMin: number('diskFreeBytesMin'),
+    memoryBytesMax: number('memoryBytesMax'),
+    memoryHighWatermarkPercent: number('memoryHighWatermarkPercent'),
     log: { level: string('log.level') as LogLevel, format: string('log.format') as 'json' | 'text' | 'auto' },
   };
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { AlarmLog, alarmText } from './alarms.ts';
 import { type AccessAdministration, ClusterAccessAdministration } from './broker/access/administration.ts';
 import type { HoldReason } from './broker/broker.ts';
 import { BrokerFacade } from './broker/broker-facade.ts';
@@ -13,11 +14,12 @@ import { NodeLinks } from './cluster/node-links.ts';
 import type { NodeSession } from './cluster/node-session.ts';
 import { GrpcTransport } from './cluster/transport/grpc-transport.ts';
 import type { Config } from './config.ts';
-import { LIMITS } from './config.ts';
+import { LIMITS, TIMING } from './config.ts';
 import { DiskStore } from './disk-store.ts';
 import type { Clock } from './lib/clock.ts';
 import { type Random, SeededRandom } from './lib/random.ts';
 import type { RootLogger } from './logging.ts';
+import { type MemoryGauge, MemoryRoom } from './memory-room.ts';
 import { clusterOptions, transportBounds } from './node-options.ts';
 import { SystemPasswordHasher } from './password-hasher.ts';
 import { decodeProperties, encodeProperties } from './protocols/amqp/properties.ts';
@@ -36,6 +38,7 @@ export interface NodePorts {
 export interface NodeDependencies {
   readonly clock: Clock;
   readonly logger: RootLogger;
+  readonly memoryGauge: MemoryGauge;
   /** Something is wrong that this process cannot mend: it must end with this sentence. */
   readonly fatal: (sentence: string) => void;
 }
@@ -65,8 +68,8 @@ export class RunningNode {
   #status: StatusCollector | undefined;
   #readyWaiters: (() => void)[] = [];
   #isReady = false;
-  /** Nodes that were short of space at the last look, for the log. */
-  #shortOfSpace = '';
+  readonly #memory: MemoryRoom;
+  readonly #alarms: AlarmLog;
   #clusterPort = 0;
 
   private constructor(
@@ -79,7 +82,10 @@ export class RunningNode {
     this.#config = config;
     this.#deps = deps;
     this.#store = store;
-    const { clock, logger } = deps;
+    const { clock, logger, memoryGauge } = deps;
+    const highWatermark = config.memoryHighWatermarkPercent / 100;
+    this.#memory = new MemoryRoom({ highWatermark, checkMs: TIMING.memoryCheckMs }, { clock, gauge: memoryGauge });
+    this.#alarms = new AlarmLog(logger);
     this.#broker = new BrokerFacade({ clusterName: config.clusterName, nodeName: config.nodeName, version: VERSION });
     const own = config.peers.find(peer => peer.name === config.nodeName);
     this.#links = new NodeLinks(
@@ -194,6 +200,7 @@ export class RunningNode {
     this.#cluster?.stop();
     // The links end with the process, which tells the others at once that it is gone.
     this.#links.stop();
+    this.#memory.close();
     await this.#store.close();
   }
 
@@ -208,6 +215,7 @@ export class RunningNode {
     const self = formation.members.find(({ directoryId }) => directoryId === this.#store.directoryId)!;
     const cluster = new ClusterNode(clusterOptions(this.#config), formation, self.id, {
       store: this.#store,
+      memory: this.#memory,
       clock,
       random: this.#random,
       logger: logger.child({ component: 'cluster' }),
@@ -271,21 +279,14 @@ export class RunningNode {
     this.#readyWaiters = [];
   }
 
-  #logAlarm(short: readonly number[]): void {
-    const nodes = short.join(', ');
-    if (nodes === this.#shortOfSpace) return;
-    this.#shortOfSpace = nodes;
-    if (nodes === '') this.#deps.logger.info({}, 'there is room on the disks again: publishers go on');
-    else this.#deps.logger.error({ nodes: short }, 'low on disk: publishers wait until there is room again');
-  }
-
   /** Why publishes on this node have to wait (R2, R18). */
   #hold(): HoldReason | undefined {
     const cluster = this.#cluster;
     if (!cluster?.session?.lease.mayRoute(this.#deps.clock.monotonicMs())) return { kind: 'no-routing-lease' };
-    const short = cluster.nodesShortOfSpace();
-    this.#logAlarm(short);
-    return short.length > 0 ? { kind: 'alarm', text: 'low on disk' } : undefined;
+    const alarms = { nodesShortOfSpace: cluster.nodesShortOfSpace(), isShortOfMemory: this.#memory.isShort };
+    this.#alarms.review(alarms);
+    const text = alarmText(alarms);
+    return text === undefined ? undefined : { kind: 'alarm', text };
   }
 }
 

@@ -110,8 +110,9 @@ export class BrokerService implements Broker {
 
   /** Publishes of all clients of this node wait as long as there is a reason. */
   hold(reason: HoldReason | undefined): void {
-    if (this.#hold?.kind === reason?.kind) return;
+    const isOther = this.#hold?.kind !== reason?.kind;
     this.#hold = reason;
+    if (!isOther) return;
     for (const connection of this.#connections) connection.review();
   }
 

@@ -144,7 +144,7 @@ export class Connection implements BrokerConnection {
   review(): void {
     if (this.#isClosed) return;
     for (const stream of this.#full) if (stream.hasRoom) this.#full.delete(stream);
-    const hold = this.#deps.nodeHold() ?? (this.#full.size > 0 ? ({ kind: 'backlog' } as const) : undefined);
+    const hold = this.#deps.nodeHold() ?? this.#streamsHold();
     const before = this.#hold;
     this.#hold = hold;
     if (hold === undefined && before !== undefined) this.#deps.listener.resumed();
@@ -181,7 +181,15 @@ export class Connection implements BrokerConnection {
     this.#full.add(stream);
     this.#deps.waiting(this);
     if (this.#hold !== undefined) return;
-    this.#hold = { kind: 'backlog' };
-    this.#deps.listener.held(this.#hold);
+    const hold = this.#streamsHold()!;
+    this.#hold = hold;
+    this.#deps.listener.held(hold);
+  }
+
+  #streamsHold(): HoldReason | undefined {
+    if (this.#full.size === 0) return undefined;
+    return [...this.#full].some(stream => stream.isShortOfMemory)
+      ? { kind: 'alarm', text: 'low on memory' }
+      : { kind: 'backlog' };
   }
 }

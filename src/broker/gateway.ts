@@ -39,6 +39,8 @@ export interface HomeStream {
   /** At its bound: publishers are to be held until `hasRoom`. */
   readonly isFull: boolean;
   readonly hasRoom: boolean;
+  /** Why it may be full, worth telling the client: most of the nodes that hold the home have little memory left. */
+  readonly isShortOfMemory: boolean;
   /** Must come before the first command to a queue (R3). Cheap when it was said before. */
   introduce(queue: QueueId, config: QueueConfig): void;
   publish(queues: readonly QueueId[], message: MessageFields, origin: PublishOrigin | undefined, number: number): void;

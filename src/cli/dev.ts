@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { resolve as resolvePath } from 'node:path';
 import { SystemClock } from '../lib/clock.ts';
+import { usableBytes } from '../process-memory.ts';
 import { type FlagSpec, parseFlags, wholeNumber } from './arguments.ts';
 import { complain, type ReadyMessage } from './server.ts';
 
@@ -74,7 +75,7 @@ class DevCluster {
 
   #start(i: number): void {
     const child = spawn(process.execPath, [process.argv[1]!, 'server'], {
-      env: { ...process.env, ...this.#environment(i) },
+      env: { WARREN_MEMORY_BYTES_MAX: MEMORY_SHARE, ...process.env, ...this.#environment(i) },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#children[i] = child;
@@ -162,6 +163,9 @@ class DevCluster {
     else process.stdout.write(`warren: ${JSON.stringify(line)}\n`);
   }
 }
+
+/** The nodes share a machine. */
+const MEMORY_SHARE = String(Math.floor(usableBytes() / NODES));
 
 const nodeName = (i: number): string => `warren-${i}`;
 

@@ -5,6 +5,7 @@ import { parseConfig } from '../config.ts';
 import { SystemClock } from '../lib/clock.ts';
 import { createLogger } from '../logging.ts';
 import { RunningNode } from '../node.ts';
+import { ProcessMemory } from '../process-memory.ts';
 import { type FlagSpec, parseFlags } from './arguments.ts';
 
 export const SERVER_FLAGS: readonly FlagSpec[] = [
@@ -43,7 +44,10 @@ export async function runServer(given: readonly string[]): Promise<number> {
       resolve(complain(sentence));
     };
     const begin = async (): Promise<void> => {
-      const started = await RunningNode.start(config, { clock, logger, fatal });
+      const started = await RunningNode.start(config, {
+        ...{ clock, logger, fatal },
+        memoryGauge: new ProcessMemory(config.memoryBytesMax),
+      });
       if (!started.ok) {
         resolve(complain(started.error));
         return;

@@ -79,6 +79,7 @@ function toJson(answer: GetStatusResponse): object {
       up: node.up,
       address: node.address,
       diskAlarm: node.diskAlarm,
+      memoryAlarm: node.memoryAlarm,
       connections: known(node.connections),
     })),
     shards: answer.shards.map(shard => ({
@@ -102,20 +103,18 @@ function toJson(answer: GetStatusResponse): object {
   };
 }
 
+function stateOf({ up, diskAlarm, memoryAlarm }: GetStatusResponse['nodes'][number]): string {
+  if (!up) return 'down';
+  return ['up', ...(diskAlarm ? ['low on disk'] : []), ...(memoryAlarm ? ['low on memory'] : [])].join(', ');
+}
+
 function toText(answer: GetStatusResponse): string {
   const { nodes, shards, queues } = answer;
   const sections = [
     `cluster ${answer.clusterName} (${answer.clusterId})`,
     table(
       ['node', 'id', 'state', 'pid', 'address', 'connections'],
-      nodes.map(node => [
-        node.name,
-        node.id,
-        node.up ? (node.diskAlarm ? 'up, low on disk' : 'up') : 'down',
-        node.pid ?? '-',
-        node.address,
-        node.connections ?? '-',
-      ]),
+      nodes.map(node => [node.name, node.id, stateOf(node), node.pid ?? '-', node.address, node.connections ?? '-']),
     ),
     table(
       ['shard', 'leader', 'replicas', 'lag'],

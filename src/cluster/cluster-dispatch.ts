@@ -5,7 +5,7 @@ import type { Logger } from '../lib/logger.ts';
 import { checkBatch } from '../queue/entry-codec.ts';
 import { FrameKind } from './frames.ts';
 import type { GroupHost } from './group/group-host.ts';
-import { decodeGrant, decodeNews, decodeRenewal, decodeTopologyApplied } from './metadata/lease-frames.ts';
+import { decodeGrant, decodeRenewal, decodeTopologyApplied } from './metadata/lease-frames.ts';
 import { decodeMetadataReply, type MetadataGroup } from './metadata/metadata-group.ts';
 import type { NodeSession } from './node-session.ts';
 import type { Peers } from './peers.ts';
@@ -38,7 +38,7 @@ export interface ClusterDispatchDependencies {
   readonly session: () => NodeSession | undefined;
   /** The shard or volatile home that this node leads, or might. */
   readonly leaderOf: (home: QueueHome) => ShardLeader | undefined;
-  readonly news: (node: NodeId, wallMs: number, isShortOfSpace: boolean) => void;
+  readonly news: (node: NodeId, payload: Uint8Array) => void;
   readonly load: (node: NodeId, payload: Uint8Array) => void;
   readonly snapshots: Pick<Replicas, 'snapshotRequested' | 'snapshotReceived'>;
   readonly status: (node: NodeId, kind: FrameKind, payload: Uint8Array) => void;
@@ -85,11 +85,9 @@ export class ClusterDispatch {
         metadata().leader.topologyApplied(from, incarnation(applied.incarnation), applied.index);
         return;
       }
-      case FrameKind.news: {
-        const { wallMs, isShortOfSpace } = decodeNews(payload);
-        news(from, wallMs, isShortOfSpace);
+      case FrameKind.news:
+        news(from, payload);
         return;
-      }
       case FrameKind.load:
         this.#deps.load(from, payload);
         return;

@@ -1,3 +1,4 @@
+import type { QueueHome } from '../broker/topology-records.ts';
 import type { Clock } from '../lib/clock.ts';
 import { METADATA_GROUP, type NodeId, type QueueId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -12,10 +13,11 @@ import { LeaderBalance } from './leader-balance.ts';
 import { LeaderDirectory } from './leader-directory.ts';
 import { LoadExchange } from './load-exchange.ts';
 import type { Formation } from './metadata/formation.ts';
-import { encodeGrant, encodeNews, encodeRenewal, encodeTopologyApplied } from './metadata/lease-frames.ts';
+import { encodeGrant, encodeRenewal, encodeTopologyApplied, type Shortages } from './metadata/lease-frames.ts';
 import { encodeMetadataReply } from './metadata/metadata-group.ts';
 import type { Grant, Renewal } from './metadata/metadata-leader.ts';
 import type { MetadataEffects } from './metadata/metadata-replies.ts';
+import { NodeNews } from './node-news.ts';
 import { NodeSession } from './node-session.ts';
 import { Peers } from './peers.ts';
 import { type RegisteredStart, Registration } from './registration.ts';
@@ -27,6 +29,7 @@ import { VhostRemover } from './vhost-remover.ts';
 
 export interface ClusterNodeDependencies {
   readonly store: NodeStore;
+  readonly memory: { readonly isShort: boolean };
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -49,12 +52,6 @@ export interface ClusterNodeListener {
   statusReceived(from: NodeId, kind: FrameKind, payload: Uint8Array): void;
 }
 
-interface News {
-  readonly wallMs: number;
-  readonly heardMs: number;
-  readonly isShortOfSpace: boolean;
-}
-
 /** A node that takes part in a formed cluster: its replicas, its links, its incarnation. */
 export class ClusterNode {
   readonly #options: ClusterOptions;
@@ -70,11 +67,9 @@ export class ClusterNode {
   readonly #registration: Registration;
   readonly #load: LoadExchange;
   readonly #vhostRemover = new VhostRemover();
-  readonly #news = new Map<NodeId, News>();
+  readonly #news: NodeNews;
   #volatile: VolatileShard | undefined;
   #session: NodeSession | undefined;
-  /** What the others heard last: at full speed the next regular news may come too late. */
-  #toldShortOfSpace = false;
   /** Queues whose names are being removed: told of the index at which it happened. */
   readonly #removals = new Map<QueueId, (index: number) => void>();
   #timers: (() => void)[] = [];
@@ -85,6 +80,10 @@ export class ClusterNode {
     this.#formation = formation;
     this.self = self;
     this.peers = new Peers({ queuedBytesMax: options.queuedBytesMax });
+    this.#news = new NodeNews({
+      ...{ self, clock: deps.clock, peers: this.peers },
+      own: () => this.shortages(),
+    });
     this.host = new GroupHost({ defer: deps.defer, flushJournal: () => deps.store.flush() });
     this.replicas = this.#makeReplicas();
     this.#leaders = new LeaderDirectory({
@@ -124,8 +123,7 @@ export class ClusterNode {
         metadata: () => this.replicas.metadata,
         session: () => this.#session,
         leaderOf: home => this.#leaders.leaderHere(home),
-        news: (node, wallMs, isShortOfSpace) =>
-          this.#news.set(node, { wallMs, isShortOfSpace, heardMs: deps.clock.monotonicMs() }),
+        news: (node, payload) => this.#news.received(node, payload),
         load: (node, payload) => this.#load.received(node, payload),
         snapshots: this.replicas,
         status: (node, kind, payload) => deps.listener.statusReceived(node, kind, payload),
@@ -167,10 +165,26 @@ export class ClusterNode {
     this.host.stop();
   }
 
+  /** What this node itself has little of. */
+  shortages(): Shortages {
+    return { disk: this.#deps.store.isShortOfSpace, memory: this.#deps.memory.isShort };
+  }
+
   /** Any node that is short of space stops publishers everywhere: its replicas could not follow (R18). */
   nodesShortOfSpace(): NodeId[] {
-    const short = [...this.#news].filter(([node, news]) => news.isShortOfSpace && this.peers.link(node) !== undefined);
-    return [...(this.#deps.store.isShortOfSpace ? [this.self] : []), ...short.map(([node]) => node)];
+    return this.#news.nodesShortOf('disk');
+  }
+
+  /**
+   * Most of the nodes that hold the home are short of memory: it takes no more publishes, whoever sends them. While they
+   * are fewer the cluster could do without them, and each holds the publishers of its own clients only.
+   */
+  isShortOfMemory(home: QueueHome): boolean {
+    if (!this.#news.isAnyShortOfMemory) return false;
+    const short = this.#news.nodesShortOf('memory');
+    if (home.kind === 'volatile') return short.includes(home.node);
+    const replicas = this.replicas.metadata.machine.shards.get(home.group)?.replicas ?? [];
+    return replicas.filter(node => short.includes(node)).length * 2 > replicas.length;
   }
 
   // ---- Links ----
@@ -224,7 +238,7 @@ export class ClusterNode {
       const started = this.#registration.look();
       if (started !== undefined) this.#begin(started);
     }
-    if (this.#deps.store.isShortOfSpace !== this.#toldShortOfSpace) this.#tellNews();
+    this.#news.tick();
     this.#deps.listener.reviewed();
   }
 
@@ -234,7 +248,7 @@ export class ClusterNode {
   }
 
   #renew(): void {
-    this.#tellNews();
+    this.#news.tell();
     if (this.#session === undefined) return;
     const { driver, leader } = this.replicas.metadata;
     const renewal: Renewal = {
@@ -246,12 +260,6 @@ export class ClusterNode {
     else if (driver.leader !== undefined) {
       this.peers.send(driver.leader, 'control', FrameKind.leaseRenewal, 0, encodeRenewal(renewal));
     }
-  }
-
-  #tellNews(): void {
-    this.#toldShortOfSpace = this.#deps.store.isShortOfSpace;
-    const news = encodeNews(this.#deps.clock.wallMs(), this.#toldShortOfSpace);
-    for (const node of this.peers.nodes()) this.peers.send(node, 'control', FrameKind.news, 0, news);
   }
 
   // ---- The incarnation ----
@@ -274,6 +282,7 @@ export class ClusterNode {
         othersLoad: (kind, name) => this.#load.othersCount(kind, name),
         topologyIndex: () => this.replicas.metadata.driver.applied.index,
         shardLeader: home => this.#leaders.leaderFor(home),
+        isShortOfMemory: home => this.isShortOfMemory(home),
         localShard: () => this.#leaders.localShard(),
         isAlive: start => this.replicas.metadata.machine.members.isCurrent(start),
         sendMetadata: request => this.#sendMetadata(request),
@@ -360,17 +369,6 @@ export class ClusterNode {
     return removedAt;
   }
 
-  #wallClocks(voters: readonly NodeId[]): number[] {
-    const nowMs = this.#deps.clock.monotonicMs();
-    const clocks: number[] = [];
-    for (const voter of voters) {
-      const news = this.#news.get(voter);
-      if (voter === this.self) clocks.push(this.#deps.clock.wallMs());
-      else if (news !== undefined) clocks.push(news.wallMs + nowMs - news.heardMs);
-    }
-    return clocks;
-  }
-
   #makeReplicas(): Replicas {
     const { store, clock, random, logger } = this.#deps;
     return new Replicas(
@@ -390,7 +388,7 @@ export class ClusterNode {
         logger,
         host: this.host,
         monotonicMs: () => clock.monotonicMs(),
-        wallClocksMs: voters => this.#wallClocks(voters),
+        wallClocksMs: voters => this.#news.wallClocksMs(voters),
         send: (message, group) => this.peers.sendRaft(message, group),
         sendSnapshot: (to, kind, group, payload) => void this.peers.send(to, 'log', kind, group, payload),
         pause: delayMs =>

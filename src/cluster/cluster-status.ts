@@ -20,6 +20,7 @@ export interface NodeStatus {
   readonly up: boolean;
   readonly address: string;
   readonly diskAlarm: boolean;
+  readonly memoryAlarm: boolean;
   readonly connections: number | undefined;
 }
 
@@ -50,6 +51,7 @@ interface NodeReport {
   readonly pid: number;
   readonly connections: number;
   readonly diskAlarm: boolean;
+  readonly memoryAlarm: boolean;
   readonly shards: readonly {
     readonly id: number;
     readonly term: number;
@@ -156,8 +158,8 @@ export class StatusCollector {
     }
     const volatile = this.#deps.volatileMachine();
     if (volatile !== undefined) addQueues(volatile);
-    const diskAlarm = this.#node.nodesShortOfSpace().includes(this.#node.self);
-    return { pid: this.#deps.pid, connections: this.#deps.connections(), diskAlarm, shards, queues };
+    const { disk: diskAlarm, memory: memoryAlarm } = this.#node.shortages();
+    return { pid: this.#deps.pid, connections: this.#deps.connections(), diskAlarm, memoryAlarm, shards, queues };
   }
 
   #combine(reports: ReadonlyMap<NodeId, NodeReport>): ClusterStatus {
@@ -184,6 +186,7 @@ export class StatusCollector {
         up: reports.has(id),
         address,
         diskAlarm: reports.get(id)?.diskAlarm ?? false,
+        memoryAlarm: reports.get(id)?.memoryAlarm ?? false,
         connections: reports.get(id)?.connections,
       })),
       shards: machine.shards.list().map(({ group, replicas }) => ({

@@ -34,6 +34,8 @@ export interface NodeSessionDependencies {
   readonly topologyIndex: () => number;
   /** Whoever leads the shard now, or hosts the volatile home; undefined while nobody is known or reachable. */
   readonly shardLeader: (home: QueueHome) => ShardLeaderPort | undefined;
+  /** Most of the home's nodes have little memory left: publishers to it wait. */
+  readonly isShortOfMemory: (home: QueueHome) => boolean;
   /** A shard whose leader is on this node, for queues declared here (R5). */
   readonly localShard: () => GroupId | undefined;
   readonly isAlive: (start: NodeStart) => boolean;
@@ -122,6 +124,7 @@ export class NodeSession implements ClusterGateway {
       {
         topologyIndex: this.#deps.topologyIndex,
         leader: () => this.#deps.shardLeader(home),
+        isShortOfMemory: () => this.#deps.isShortOfMemory(home),
         wake: () => this.#deps.wakeClient(client),
         monotonicMs: this.#deps.monotonicMs,
         mayServe: () => this.#mayServe(),

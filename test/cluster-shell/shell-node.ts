@@ -33,6 +33,7 @@ export class ShellNode {
   readonly life = new Life();
   readonly broker: BrokerFacade;
   readonly store: MemoryDiskStore;
+  readonly memory = { isShort: false };
   readonly clock: WorldClock;
   cluster: ClusterNode | undefined;
   /** Sentence with which the node would have stopped. */
@@ -122,6 +123,7 @@ export class ShellNode {
     const self = formation.members.find(({ directoryId }) => directoryId === this.store.directoryId)!;
     const cluster = new ClusterNode(this.#options.cluster, formation, self.id, {
       store: this.store,
+      memory: this.memory,
       clock: this.clock,
       random: random.fork('cluster'),
       logger: this.#logger(),

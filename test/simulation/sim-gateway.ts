@@ -89,6 +89,7 @@ export class SimGateway {
         leader: () => this.#leaderOf(group),
         wake: () => node.host.wakeClient(client),
         monotonicMs: () => node.monotonicMs,
+        isShortOfMemory: () => false,
         mayServe: () => this.#mayServe(),
         fenced: () => this.#fenced(),
       },

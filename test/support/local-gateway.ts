@@ -57,6 +57,7 @@ export class LocalGateway implements ClusterGateway {
           leader: () => port,
           wake: () => {},
           monotonicMs: () => 0,
+          isShortOfMemory: () => false,
           mayServe: () => true,
           fenced: () => {},
         },

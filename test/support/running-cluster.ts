@@ -7,6 +7,7 @@ import { parseConfig } from '../../src/config.ts';
 import { SystemClock } from '../../src/lib/clock.ts';
 import { type NodePorts, RunningNode } from '../../src/node.ts';
 import { freePortOffset } from '../cluster/free-ports.ts';
+import { SetMemory } from './set-memory.ts';
 
 const CLUSTER_PORT = 25_672;
 
@@ -14,12 +15,20 @@ const CLUSTER_PORT = 25_672;
 export class RunningCluster {
   readonly nodes: readonly RunningNode[];
   readonly ports: readonly NodePorts[];
+  /** What each node takes for its share of memory in use. */
+  readonly memory: readonly SetMemory[];
   readonly #directory: string;
   readonly #clients: ChannelModel[] = [];
 
-  private constructor(nodes: readonly RunningNode[], ports: readonly NodePorts[], directory: string) {
+  private constructor(
+    nodes: readonly RunningNode[],
+    ports: readonly NodePorts[],
+    memory: readonly SetMemory[],
+    directory: string,
+  ) {
     this.nodes = nodes;
     this.ports = ports;
+    this.memory = memory;
     this.#directory = directory;
   }
 
@@ -28,10 +37,11 @@ export class RunningCluster {
     const offset = await freePortOffset();
     const names = Array.from({ length: count }, (_, i) => `node-${i}`);
     const peers = names.map((name, i) => ({ name, address: `127.0.0.1:${CLUSTER_PORT + offset + i}` }));
+    const memory = names.map(() => new SetMemory());
     const begun = names.map((name, i) => {
       const listen = { amqpPort: 0, grpcPort: 0, clusterPort: CLUSTER_PORT + offset + i };
       const given = { nodeName: name, dataDir: join(directory, name), secret: 'a secret of tests', peers, listen };
-      return startNode({ ...given, ...options });
+      return startNode({ ...given, ...options }, memory[i]!);
     });
     const nodes = await Promise.all(begun);
     const ready = await Promise.all(nodes.map(node => node.ready()));
@@ -39,7 +49,7 @@ export class RunningCluster {
       if (!node.ok) throw new Error(node.error);
       return node.ports;
     });
-    return new RunningCluster(nodes, ports, directory);
+    return new RunningCluster(nodes, ports, memory, directory);
   }
 
   administration(node = 0): AccessAdministration {
@@ -64,13 +74,14 @@ export class RunningCluster {
   }
 }
 
-async function startNode(given: Readonly<Record<string, unknown>>): Promise<RunningNode> {
+async function startNode(given: Readonly<Record<string, unknown>>, memoryGauge: SetMemory): Promise<RunningNode> {
   const parsed = parseConfig(given, {});
   if (!parsed.ok) throw new Error(parsed.error);
   const silent = (): void => {};
   const logger = { info: silent, warn: silent, error: silent };
   const started = await RunningNode.start(parsed.config, {
     clock: new SystemClock(),
+    memoryGauge,
     logger: { ...logger, child: () => logger },
     fatal: sentence => {
       throw new Error(sentence);

@@ -33,6 +33,7 @@ function attachedClient(): ShardClient {
       topologyIndex: () => 1,
       leader: () => PORT,
       wake: () => {},
+      isShortOfMemory: () => false,
       mayServe: () => true,
       monotonicMs: () => 0,
       fenced: () => {},

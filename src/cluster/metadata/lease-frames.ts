@@ -42,15 +42,26 @@ export function decodeTopologyApplied(payload: Uint8Array): { incarnation: numbe
   return { incarnation: reader.u32(), index: reader.u48() };
 }
 
-/** What every node tells every other one now and then: its wall clock (R28), and whether it has room on its disk (R18). */
-export function encodeNews(wallMs: number, isShortOfSpace: boolean): Uint8Array {
+/** What a node has little of. */
+export interface Shortages {
+  readonly disk: boolean;
+  readonly memory: boolean;
+}
+
+const SHORT_OF_DISK = 1;
+const SHORT_OF_MEMORY = 2;
+
+/** What every node tells every other one now and then: its wall clock (R28), and what it is short of (R18). */
+export function encodeNews(wallMs: number, { disk, memory }: Shortages): Uint8Array {
   const out = new ByteWriter(9);
   out.f64(wallMs);
-  out.u8(isShortOfSpace ? 1 : 0);
+  out.u8((disk ? SHORT_OF_DISK : 0) | (memory ? SHORT_OF_MEMORY : 0));
   return out.view();
 }
 
-export function decodeNews(payload: Uint8Array): { wallMs: number; isShortOfSpace: boolean } {
+export function decodeNews(payload: Uint8Array): Shortages & { readonly wallMs: number } {
   const reader = new ByteReader(payload);
-  return { wallMs: reader.f64(), isShortOfSpace: reader.u8() === 1 };
+  const wallMs = reader.f64();
+  const flags = reader.u8();
+  return { wallMs, disk: (flags & SHORT_OF_DISK) !== 0, memory: (flags & SHORT_OF_MEMORY) !== 0 };
 }

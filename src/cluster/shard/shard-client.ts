@@ -40,6 +40,7 @@ export interface ShardClientDependencies {
   readonly topologyIndex: () => number;
   /** The shard's leader as far as this node knows, ready to be talked to; undefined while there is none. */
   readonly leader: () => ShardLeaderPort | undefined;
+  readonly isShortOfMemory: () => boolean;
   readonly wake: () => void;
   readonly monotonicMs: () => number;
   /** Whether this node's lease holds at this very moment: what it delivers later may be somebody else's by then (R24). */
@@ -94,11 +95,15 @@ export class ShardClient implements ShardLink, HomeStream {
   }
 
   get isFull(): boolean {
-    return this.outbox.isFull;
+    return this.outbox.isFull || this.isShortOfMemory;
   }
 
   get hasRoom(): boolean {
-    return this.outbox.hasRoom;
+    return this.outbox.hasRoom && !this.isShortOfMemory;
+  }
+
+  get isShortOfMemory(): boolean {
+    return this.#deps.isShortOfMemory();
   }
 
   publish(queues: readonly QueueId[], message: MessageFields, origin: PublishOrigin | undefined, number: number): void {

@@ -27,6 +27,7 @@ export interface StatusReport {
     readonly up: boolean;
     readonly address: string;
     readonly diskAlarm: boolean;
+    readonly memoryAlarm: boolean;
     readonly connections: number | undefined;
   }[];
   readonly shards: readonly {

@@ -93,6 +93,7 @@ export class VolatileHomes {
         leader: () => leader,
         wake: () => node.host.wakeClient(client),
         monotonicMs: () => node.monotonicMs,
+        isShortOfMemory: () => false,
         mayServe: () => node.gateway === gateway,
         fenced: () => {
           if (node.gateway === gateway) node.endIncarnation();

@@ -9,6 +9,7 @@ import { LocalGateway } from '../../support/local-gateway.ts';
 class StaleHome implements HomeStream {
   readonly isFull = false;
   readonly hasRoom = true;
+  readonly isShortOfMemory = false;
   readonly introduced: QueueId[] = [];
   readonly #before: () => void;
   #requests = 0;

@@ -188,7 +188,14 @@ describe('what nodes say about leases', () => {
       expect(decodeGrant(encodeGrant(renewal, grant))).toEqual({ incarnation: 3, sentMs: 12_345.678, grant });
     }
     expect(decodeTopologyApplied(encodeTopologyApplied(3, 77))).toEqual({ incarnation: 3, index: 77 });
-    expect(decodeNews(encodeNews(5.5, true))).toEqual({ wallMs: 5.5, isShortOfSpace: true });
+    for (const [disk, memory] of [
+      [false, false],
+      [true, false],
+      [false, true],
+      [true, true],
+    ] as const) {
+      expect(decodeNews(encodeNews(5.5, { disk, memory }))).toEqual({ wallMs: 5.5, disk, memory });
+    }
   });
 
   it('means no grant if it is of a kind that is not known', () => {

@@ -47,6 +47,7 @@ class Node {
         leader: () => this.port,
         wake: () => {},
         monotonicMs: () => this.nowMs,
+        isShortOfMemory: () => false,
         mayServe: () => this.mayServe,
         fenced: () => {
           this.isFenced = true;
