@@ -133,7 +133,7 @@ export class RunningNode {
         propertyCodec: {
           encode: encodeProperties,
           decode: decodeProperties,
-          findFault: (bytes, user) => checkPublished(bytes, 0, bytes.length, user)?.text,
+          findFault: (bytes, author) => checkPublished(bytes, 0, bytes.length, author)?.text,
         },
         status: this,
       },

@@ -50,7 +50,14 @@ export type HoldReason =
   | { readonly kind: 'backlog' }
   | { readonly kind: 'alarm'; readonly text: string };
 
-export interface BrokerConnection {
+/** Who publishes. The user id of a message, if it has one, must be this user's name. */
+export interface Author {
+  readonly user: string;
+  /** Unless the user publishes for others and says in whose name (RabbitMQ's tag `impersonator`). */
+  readonly mayImpersonate: boolean;
+}
+
+export interface BrokerConnection extends Author {
   /** Why publishes are held at the moment; `held` tells only of what comes later. */
   readonly hold: HoldReason | undefined;
   /** False while publishes are held. May turn false only between two turns of the event loop, or by a publish of this connection. */

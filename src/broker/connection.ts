@@ -36,6 +36,9 @@ export interface ConnectionDependencies {
   readonly closed: (connection: Connection) => void;
 }
 
+/** Not even administrators have it unless it is given to them, as in RabbitMQ. */
+const IMPERSONATOR = 'impersonator';
+
 /** What consumers had received when a mark was taken. */
 interface Mark {
   readonly through: number;
@@ -74,6 +77,12 @@ export class Connection implements BrokerConnection {
   }
   get request(): ConnectRequest {
     return this.#options.request;
+  }
+  get user(): string {
+    return this.request.user;
+  }
+  get mayImpersonate(): boolean {
+    return this.#deps.gateway.access.user(this.request.user)?.tags.includes(IMPERSONATOR) ?? false;
   }
   get hold(): HoldReason | undefined {
     return this.#hold;

@@ -214,6 +214,26 @@ describe('limits', () => {
   });
 });
 
+describe('a message in the name of another user', () => {
+  const inBobsName = async (channel: Channel): Promise<void> => {
+    channel.publish('', 'nowhere', Buffer.from('x'), { userId: 'bob' });
+    await channel.checkExchange('amq.direct');
+  };
+
+  it('is refused, unless the publisher has the tag `impersonator` at that moment', async () => {
+    const administration = cluster.administration();
+    await administration.putUser({ user: 'erin', password: { clear: 'erin' }, tags: ['administrator'] });
+    await administration.setPermissions({ user: 'erin', vhost: '/', ...ALL });
+    const erin = await cluster.connect('erin', { node: 1 });
+    const refused = "PRECONDITION_FAILED - user_id property set to 'bob' but authenticated user was 'erin'";
+    expect(await outcome(erin, inBobsName)).toBe(refused);
+    await administration.putUser({ user: 'erin', password: { clear: 'erin' }, tags: ['impersonator'] });
+    await expect.poll(() => outcome(erin, inBobsName)).toBe('ok');
+    await administration.putUser({ user: 'erin', password: { clear: 'erin' }, tags: [] });
+    await expect.poll(() => outcome(erin, inBobsName)).toBe(refused);
+  });
+});
+
 describe('the end', () => {
   const closed = (client: ChannelModel): Promise<Error> => new Promise(resolve => client.once('close', resolve));
 

@@ -141,6 +141,8 @@ export class MemoryConnection implements BrokerConnection {
   readonly memory: MemoryBroker;
   readonly listener: ConnectionListener;
   readonly sessions = new Set<MemorySession>();
+  readonly user = 'guest';
+  readonly mayImpersonate = false;
   deliveredCount = 0;
   #flushedCount = 0;
 

@@ -6,5 +6,5 @@ import type { PropertyCodec } from '../../src/protocols/grpc/property-codec.ts';
 export const propertyCodec: PropertyCodec = {
   encode: encodeProperties,
   decode: decodeProperties,
-  findFault: (bytes, user) => checkPublished(bytes, 0, bytes.length, user)?.text,
+  findFault: (bytes, author) => checkPublished(bytes, 0, bytes.length, author)?.text,
 };

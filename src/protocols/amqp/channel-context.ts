@@ -13,7 +13,6 @@ export interface Waiter {
 
 /** What a channel knows about its connection. */
 export interface ConnectionFacts {
-  readonly user: string;
   readonly broker: BrokerConnection;
   readonly writer: FrameWriter;
   readonly limits: AmqpLimits;

@@ -80,10 +80,6 @@ export class AmqpChannel implements ChannelContext, SessionListener {
     this.#topology = new ChannelTopology(this);
   }
 
-  get user(): string {
-    return this.#owner.user;
-  }
-
   get broker(): BrokerConnection {
     return this.#owner.broker;
   }

@@ -133,7 +133,7 @@ export class ChannelPublisher {
 
   #complete(): AmqpError | undefined {
     const properties = this.#assembler.properties;
-    const wrong = this.#published.check(properties, 0, properties.length, this.#context.user);
+    const wrong = this.#published.check(properties, 0, properties.length, this.#context.broker);
     if (wrong !== undefined) return wrong;
     const publish = this.#publish;
     publish.exchange = this.#exchange;

@@ -1,3 +1,4 @@
+import type { Author } from '../../broker/broker.ts';
 import { typeWord } from '../../broker/erlang-term.ts';
 import type { FieldTable, FieldValue } from '../../broker/field-table.ts';
 import { REPLY_QUEUE } from '../../broker/names.ts';
@@ -27,7 +28,7 @@ export class PublishedProperties {
    * What a published message's properties must satisfy before anybody stores them: a sound form, an expiration that is
    * a number of milliseconds, a user id that is the publisher's own (as RabbitMQ checks).
    */
-  check(bytes: Uint8Array, start: number, end: number, user: string): AmqpError | undefined {
+  check(bytes: Uint8Array, start: number, end: number, author: Author): AmqpError | undefined {
     reader.reset(bytes, start, end);
     const flags = reader.u16();
     if (flags & PropertyFlag.contentType) reader.skip(reader.u8());
@@ -47,8 +48,8 @@ export class PublishedProperties {
     const sound = !reader.failed && reader.remaining === 0 && (flags & UNKNOWN_FLAGS) === 0;
     reader.release();
     if (!sound) return amqpError('syntax-error', `malformed properties of class ${BASIC_CLASS}`);
-    if (userId !== undefined && userId !== user) {
-      const text = `user_id property set to '${userId}' but authenticated user was '${user}'`;
+    if (userId !== undefined && userId !== author.user && !author.mayImpersonate) {
+      const text = `user_id property set to '${userId}' but authenticated user was '${author.user}'`;
       return amqpError('precondition-failed', text);
     }
     this.expirationMs = undefined;
@@ -66,8 +67,8 @@ export class PublishedProperties {
 }
 
 /** Undefined for properties that a client may publish. */
-export const checkPublished = (bytes: Uint8Array, start: number, end: number, user: string): AmqpError | undefined =>
-  new PublishedProperties().check(bytes, start, end, user);
+export const checkPublished = (bytes: Uint8Array, start: number, end: number, author: Author): AmqpError | undefined =>
+  new PublishedProperties().check(bytes, start, end, author);
 
 function isReplyQueue(): boolean {
   const length = reader.u8();

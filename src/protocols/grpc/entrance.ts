@@ -3,11 +3,6 @@ import type { Broker, BrokerConnection, ConnectionListener } from '../../broker/
 import { readCredentials } from './credentials.ts';
 import { type CallError, callError, fromBrokerError } from './status.ts';
 
-export interface Entered {
-  readonly connection: BrokerConnection;
-  readonly user: string;
-}
-
 /** What all calls have in common. */
 export interface IncomingCall {
   readonly metadata: Metadata;
@@ -19,7 +14,7 @@ export async function enter(
   broker: Broker,
   call: IncomingCall,
   listener: ConnectionListener,
-): Promise<Entered | CallError> {
+): Promise<BrokerConnection | CallError> {
   const credentials = readCredentials(call.metadata);
   if (isCallError(credentials)) return credentials;
   const { user, password, vhost, clientName } = credentials;
@@ -34,7 +29,7 @@ export async function enter(
   if (!connected.ok) return fromBrokerError(connected.error);
   const connection = connected.value;
   const tooMany = connection.mayOpenSession();
-  if (tooMany === undefined) return { connection, user };
+  if (tooMany === undefined) return connection;
   await connection.close();
   return fromBrokerError(tooMany);
 }

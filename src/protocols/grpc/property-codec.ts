@@ -1,3 +1,4 @@
+import type { Author } from '../../broker/broker.ts';
 import type { FieldTable } from '../../broker/field-table.ts';
 
 /** The properties of a message under AMQP's names. Absent and empty are different things. */
@@ -24,6 +25,6 @@ export interface PropertyCodec {
   encode(properties: MessageProperties): Uint8Array;
   /** Undefined: malformed. */
   decode(bytes: Uint8Array): MessageProperties | undefined;
-  /** Why `user` must not publish these encoded properties, as a sentence; undefined if nothing speaks against it. */
-  findFault(bytes: Uint8Array, user: string): string | undefined;
+  /** Why the author must not publish these encoded properties, as a sentence; undefined if nothing speaks against it. */
+  findFault(bytes: Uint8Array, author: Author): string | undefined;
 }

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import type { Result } from '../../broker/broker.ts';
+import type { Author, Result } from '../../broker/broker.ts';
 import type { FieldTable } from '../../broker/field-table.ts';
 import { checkNameLength } from '../../broker/names.ts';
 import type { HashedProperty } from '../../broker/route-collector.ts';
@@ -43,8 +43,8 @@ export class PropertyMapping {
     this.#none = { bytes: codec.encode({}), headers: undefined, hashed: {} };
   }
 
-  /** The properties of a message that `user` publishes, if they are such as AMQP clients may publish too. */
-  toProperties(message: Message, user: string): Result<PublishedProperties> {
+  /** The properties of a message that the author publishes, if they are such as AMQP clients may publish too. */
+  toProperties(message: Message, author: Author): Result<PublishedProperties> {
     const named =
       checkNameLength('exchange name', message.exchange) ?? checkNameLength('routing key', message.routingKey);
     if (named !== undefined) return { ok: false, error: named };
@@ -72,7 +72,7 @@ export class PropertyMapping {
     if (timestampSeconds !== undefined) properties.timestamp = timestampSeconds;
     if (isEmpty(properties)) return { ok: true, value: this.#none };
     const bytes = this.#codec.encode(properties);
-    const fault = this.#codec.findFault(bytes, user);
+    const fault = this.#codec.findFault(bytes, author);
     if (fault !== undefined) return invalid(fault);
     return { ok: true, value: { bytes, headers: properties.headers, hashed: hashedOf(properties) } };
   }

@@ -43,7 +43,6 @@ export class PublishStream implements SessionListener, ConnectionListener {
   readonly #publish = new PublishView();
   #connection: BrokerConnection | undefined;
   #session: BrokerSession | undefined;
-  #user = '';
   #ledger: OutcomeLedger | undefined;
   /** The request at hand, and its next message. */
   #request: PublishRequest | undefined;
@@ -60,14 +59,13 @@ export class PublishStream implements SessionListener, ConnectionListener {
     call.on('error', () => this.#end());
   }
 
-  start(connection: BrokerConnection, user: string): void {
+  start(connection: BrokerConnection): void {
     if (this.#isOver || this.#call.cancelled) {
       void connection.close();
       return;
     }
     this.#connection = connection;
     this.#session = connection.openSession(this);
-    this.#user = user;
     this.#call.on('data', (request: PublishRequest) => {
       assert(this.#request === undefined, 'a request came while another one waits');
       this.#ledger ??= new OutcomeLedger(request.confirmMode);
@@ -135,7 +133,7 @@ export class PublishStream implements SessionListener, ConnectionListener {
   #publishOne(message: Message, isMandatory: boolean): void {
     const ledger = this.#ledger!;
     const number = ledger.nextNumber();
-    const properties = this.#mapping.toProperties(message, this.#user);
+    const properties = this.#mapping.toProperties(message, this.#connection!);
     if (!properties.ok) {
       const { reason, text } = fromBrokerError(properties.error);
       ledger.rejected(number, number, reason, text);

@@ -86,9 +86,8 @@ export async function answerUnary<Name extends UnaryName>(
   broker: Broker,
   call: IncomingCall & { readonly request: UnaryInput<Name> },
 ): Promise<UnaryOutput<Name> | CallError> {
-  const entered = await enter(broker, call, NO_EVENTS);
-  if (isCallError(entered)) return entered;
-  const { connection } = entered;
+  const connection = await enter(broker, call, NO_EVENTS);
+  if (isCallError(connection)) return connection;
   const session = connection.openSession(NO_EVENTS);
   const result = await RUNS[name](session, call.request);
   await connection.close();

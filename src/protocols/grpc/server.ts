@@ -171,7 +171,7 @@ export class GrpcServer {
     this.#track(stream, call);
     const entered = await enter(this.#deps.broker, call, stream);
     if (isCallError(entered)) stream.fail(entered);
-    else stream.start(entered.connection, entered.user);
+    else stream.start(entered);
   }
 
   async #consume(call: ConsumeCall): Promise<void> {
@@ -179,7 +179,7 @@ export class GrpcServer {
     this.#track(stream, call);
     const entered = await enter(this.#deps.broker, call, stream);
     if (isCallError(entered)) stream.fail(entered);
-    else stream.start(entered.connection);
+    else stream.start(entered);
   }
 
   #track(stream: OpenStream, call: PublishCall | ConsumeCall): void {

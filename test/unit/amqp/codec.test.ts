@@ -152,6 +152,8 @@ describe('methods', () => {
   });
 });
 
+const author = (user: string) => ({ user, mayImpersonate: false });
+
 describe('basic properties', () => {
   it('come out as they went in', () => {
     fc.assert(
@@ -165,7 +167,7 @@ describe('basic properties', () => {
     fc.assert(
       fc.property(damaged(propertiesArb.map(encodeProperties)), bytes => {
         const decoded = decodeProperties(bytes);
-        const error = checkPublished(bytes, 0, bytes.length, decoded?.userId ?? '');
+        const error = checkPublished(bytes, 0, bytes.length, author(decoded?.userId ?? ''));
         if (decoded === undefined) expect(error?.reply).toBe('syntax-error');
         else expect(error?.reply ?? 'precondition-failed').toBe('precondition-failed');
       }),
@@ -184,7 +186,12 @@ describe('basic properties', () => {
     [{ userId: 'mallory' }, "user_id property set to 'mallory' but authenticated user was 'guest'"],
   ])('of a publish are checked as RabbitMQ does: %j', (properties, text) => {
     const bytes = encodeProperties(properties);
-    expect(checkPublished(bytes, 0, bytes.length, 'guest')?.text).toBe(text);
+    expect(checkPublished(bytes, 0, bytes.length, author('guest'))?.text).toBe(text);
+  });
+
+  it('may name another user if the publisher is an impersonator', () => {
+    const bytes = encodeProperties({ userId: 'mallory' });
+    expect(checkPublished(bytes, 0, bytes.length, { user: 'guest', mayImpersonate: true })).toBeUndefined();
   });
 
   it('get the delivery count beside the other headers', () => {

@@ -90,7 +90,10 @@ describe('properties of messages between AMQP and gRPC', () => {
         const content = block('an exchange', 'a key', encodeProperties(properties), body);
         const message = mapping.toMessage(content, []);
         expect(message).toMatchObject({ exchange: 'an exchange', routingKey: 'a key', body });
-        const back = mapping.toProperties(fromBinary(MessageSchema, toBinary(MessageSchema, message)), 'guest');
+        const back = mapping.toProperties(fromBinary(MessageSchema, toBinary(MessageSchema, message)), {
+          user: 'guest',
+          mayImpersonate: false,
+        });
         expect(back.ok && decodeProperties(back.value.bytes)).toEqual(properties);
         expect(back.ok && back.value.headers).toEqual(properties.headers);
       }),
@@ -119,7 +122,7 @@ describe('properties of messages between AMQP and gRPC', () => {
       'name of an argument of 300 bytes; at most 255',
     ],
   ])('are refused with %s', (_, message, text) => {
-    expect(mapping.toProperties(create(MessageSchema, message), 'guest')).toEqual({
+    expect(mapping.toProperties(create(MessageSchema, message), { user: 'guest', mayImpersonate: false })).toEqual({
       ok: false,
       error: { code: 'invalid', text },
     });
