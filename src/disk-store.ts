@@ -35,7 +35,6 @@ const LEVEL = { writeBufferBytes: 8 * 1024 * 1024, cacheBytes: 8 * 1024 * 1024 }
 interface DiskStoreParts {
   readonly directory: DataDirectory;
   readonly journal: JournalDriver;
-  readonly allocate: (bytes: number) => Uint8Array;
   readonly level: LevelStore;
   readonly room: DiskRoom;
   readonly groups: readonly RecoveredGroup[];
@@ -99,8 +98,8 @@ export class DiskStore extends GroupStore {
     const { segments, tornBytes, damages } = opened.report;
     logger.info({ segments, tornBytes, groups: opened.groups.length }, 'journal recovered');
     for (const damage of damages) logger.error({}, `damage in the journal: ${damage}`);
-    const { journal, allocate, groups } = opened;
-    const parts = { directory, level, journal, allocate, room, groups };
+    const { journal, groups } = opened;
+    const parts = { directory, level, journal, room, groups };
     return { ok: true, store: new DiskStore(parts, { clock, logger, failed }) };
   }
 

@@ -16,6 +16,7 @@ import type { GroupWrite, RecoveredGroup } from './raft/log-store.ts';
 import { membersOf } from './raft/membership.ts';
 import type { Entry, EntryId } from './raft/messages.ts';
 import type { TermRun } from './raft/ready.ts';
+import { Arena } from './storage/arena.ts';
 import { CheckpointStore } from './storage/checkpoint-store.ts';
 import type { Location } from './storage/group-log.ts';
 import type { JournalDriver } from './storage/journal-driver.ts';
@@ -25,7 +26,6 @@ export interface GroupStoreDependencies {
   readonly journal: JournalDriver;
   readonly level: KeyValueStore;
   readonly groups: readonly RecoveredGroup[];
-  readonly allocate: (bytes: number) => Uint8Array;
   readonly logger: Logger;
   /** The disk cannot be trusted any more: stop the node (R18). */
   readonly failed: (reason: string) => void;
@@ -37,6 +37,7 @@ export abstract class GroupStore implements NodeStore, GroupJournal {
   readonly #journal: JournalDriver;
   readonly #checkpoints: CheckpointStore;
   readonly recovered: ReadonlyMap<GroupId, RecoveredGroup>;
+  readonly #arenas = new Map<GroupId, Arena>();
   #isLost = false;
 
   constructor(deps: GroupStoreDependencies) {
@@ -67,8 +68,13 @@ export abstract class GroupStore implements NodeStore, GroupJournal {
     this.#journal.flush();
   }
 
-  allocate(bytes: number): Uint8Array {
-    return this.#deps.allocate(bytes);
+  allocate(group: GroupId, bytes: number): Uint8Array {
+    let arena = this.#arenas.get(group);
+    if (arena === undefined) {
+      arena = new Arena();
+      this.#arenas.set(group, arena);
+    }
+    return arena.allocate(bytes);
   }
 
   addLive(group: GroupId, index: LogIndex, bytes: number): void {

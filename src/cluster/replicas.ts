@@ -124,7 +124,9 @@ export class Replicas {
     const machine = new MetadataMachine(loaded && { pages: loaded.pages, at: loaded.at.index });
     if (loaded) store.journal.checkpointed(METADATA_GROUP, loaded.at.index);
     if (start.from !== 'a-leader') store.journal.accounted(METADATA_GROUP);
-    const proposals = this.#factory.proposals(METADATA_HEAD_BYTES, payload => writeMetadataHead(payload));
+    const proposals = this.#factory.proposals(METADATA_GROUP, METADATA_HEAD_BYTES, payload =>
+      writeMetadataHead(payload),
+    );
     const group = new MetadataGroup(
       { ...this.#options.metadata, formation: this.#options.formation },
       {
@@ -183,7 +185,7 @@ export class Replicas {
     // What a leader has to fill keeps all its records until then.
     if (start.from === 'a-leader') store.resetLive(group);
     else await this.#countLiveBodies(group, machine);
-    const proposals = this.#factory.proposals(PAYLOAD_HEADER_BYTES, writePayloadHead);
+    const proposals = this.#factory.proposals(group, PAYLOAD_HEADER_BYTES, writePayloadHead);
     const time = new ShardTime(machine.timeMs, monotonicMs());
     const timeMs = (): number => time.now(monotonicMs(), wallClocksMs(voters), voters.length);
     const shard: ReplicatedShard = new ReplicatedShard(

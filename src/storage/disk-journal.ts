@@ -24,7 +24,6 @@ export type OpenedJournal =
   | {
       readonly opened: true;
       readonly journal: JournalDriver;
-      readonly allocate: (bytes: number) => Uint8Array;
       readonly groups: readonly RecoveredGroup[];
       readonly report: RecoveryReport;
     }
@@ -36,8 +35,7 @@ export async function openDiskJournal(
   deps: Pick<JournalDriverDependencies, 'after' | 'failed'>,
 ): Promise<OpenedJournal> {
   const arena = new Arena();
-  const allocate = (bytes: number): Uint8Array => arena.allocate(bytes);
-  const recovery = recoverJournal(directoryFiles(options.directory), options.journal, allocate);
+  const recovery = recoverJournal(directoryFiles(options.directory), options.journal, bytes => arena.allocate(bytes));
   if (!recovery.recovered) return { opened: false, reason: recovery.reason };
   if (options.mustExist && recovery.report.segments === 0) return { opened: false, reason: 'there is none' };
   const journal = new JournalDriver(options, recovery.journal, {
@@ -49,7 +47,7 @@ export async function openDiskJournal(
     },
   });
   await new Promise<void>(resolve => journal.whenSettled(resolve));
-  return { opened: true, journal, allocate, groups: recovery.groups, report: recovery.report };
+  return { opened: true, journal, groups: recovery.groups, report: recovery.report };
 }
 
 class DiskThreadHandle implements JournalThread {

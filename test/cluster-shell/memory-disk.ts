@@ -195,7 +195,7 @@ export class MemoryDiskStore implements NodeStore {
   checkpointed(): void {}
   resetLive(): void {}
 
-  allocate(bytes: number): Uint8Array {
+  allocate(_group: GroupId, bytes: number): Uint8Array {
     return new Uint8Array(bytes);
   }
 

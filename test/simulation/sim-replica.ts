@@ -119,7 +119,7 @@ export class SimReplica implements HostedGroup {
     if (start.from === 'a-leader') store.resetLive(group);
     else this.#countLiveBodies();
     this.#time = new ShardTime(this.machine.timeMs, node.monotonicMs);
-    this.proposals = groups.proposals(PAYLOAD_HEADER_BYTES, writePayloadHead);
+    this.proposals = groups.proposals(group, PAYLOAD_HEADER_BYTES, writePayloadHead);
     this.#shard = this.#createShard();
     const machine = this.#watched();
     this.#driver = groups.driver<ShardEffects>(

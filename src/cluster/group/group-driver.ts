@@ -2,7 +2,14 @@ import { assert } from '../../lib/assert.ts';
 import type { GroupId, LogIndex, NodeId } from '../../lib/ids.ts';
 import { reached } from '../../lib/reached.ts';
 import type { Checkpointable } from '../../raft/checkpoint.ts';
-import { type Entry, type EntryId, EntryKind, type RaftMessage, type SnapshotMeta } from '../../raft/messages.ts';
+import {
+  type AppendRequest,
+  type Entry,
+  type EntryId,
+  EntryKind,
+  type RaftMessage,
+  type SnapshotMeta,
+} from '../../raft/messages.ts';
 import type { Raft } from '../../raft/raft.ts';
 import type { Fetch, Ready, SnapshotInstall, SoftState } from '../../raft/ready.ts';
 import type { StateMachine } from '../../raft/state-machine.ts';
@@ -99,8 +106,21 @@ export class GroupDriver<Effects> {
 
   step(message: RaftMessage): void {
     if (this.#isSwitching || this.#stopped) return;
-    this.#raft.step(message);
+    this.#raft.step(message.type === 'append-request' ? this.#withOwnPayloads(message) : message);
     this.#deps.wake();
+  }
+
+  /** Entries stay in memory for long, and the chunk that they came in must not stay with them (R20). */
+  #withOwnPayloads(message: AppendRequest): AppendRequest {
+    if (message.entries.length === 0) return message;
+    const { group } = this.#options;
+    const { journal } = this.#deps;
+    const entries = message.entries.map(entry => {
+      const payload = journal.allocate(group, entry.payload.length);
+      payload.set(entry.payload);
+      return { ...entry, payload };
+    });
+    return { ...message, entries };
   }
 
   tick(): void {

@@ -53,12 +53,16 @@ export class GroupFactory {
     this.#deps = deps;
   }
 
-  proposals(headBytes: number, writeHead: (payload: Uint8Array, timeMs: number) => void): ProposalBuffer {
+  proposals(
+    group: GroupId,
+    headBytes: number,
+    writeHead: (payload: Uint8Array, timeMs: number) => void,
+  ): ProposalBuffer {
     const { entryBytesMax, proposalBytesMax } = this.#options;
     const { journal } = this.#deps.store;
     return new ProposalBuffer(
       { entryBytesMax, waitingBytesMax: proposalBytesMax, headBytes },
-      { allocate: bytes => journal.allocate(bytes), writeHead },
+      { allocate: bytes => journal.allocate(group, bytes), writeHead },
     );
   }
 

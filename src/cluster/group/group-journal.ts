@@ -22,6 +22,9 @@ export interface GroupJournal {
   accounted(group: GroupId): void;
   /** A durable checkpoint holds the group's state after entry `index`. */
   checkpointed(group: GroupId, index: LogIndex): void;
-  /** Memory for an entry's payload that the journal's thread can write without a copy (R20). */
-  allocate(bytes: number): Uint8Array;
+  /**
+   * Memory for an entry's payload that the journal's thread can write without a copy (R20). It is shared with other entries
+   * of the group only: what one group keeps for long must not keep what another one has long given up.
+   */
+  allocate(group: GroupId, bytes: number): Uint8Array;
 }

@@ -102,7 +102,7 @@ export class RefilledJournal implements GroupJournal {
   checkpointed(group: GroupId, index: LogIndex): void {
     this.#journal.checkpointed(group, index);
   }
-  allocate(bytes: number): Uint8Array {
-    return this.#journal.allocate(bytes);
+  allocate(group: GroupId, bytes: number): Uint8Array {
+    return this.#journal.allocate(group, bytes);
   }
 }

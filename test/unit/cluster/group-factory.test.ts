@@ -31,14 +31,14 @@ function begin(recovered: RecoveredGroup | undefined, initial: Membership = VOTE
     recovered: new Map(recovered === undefined ? [] : [[group, recovered]]),
     journal: {
       append: (write: GroupWrite) => void writes.push(write),
-      allocate: (bytes: number) => new Uint8Array(bytes),
+      allocate: (_group: number, bytes: number) => new Uint8Array(bytes),
     },
   } as unknown as NodeStore;
   const factory = new GroupFactory(
     { raft: DEFAULT_OPTIONS, entryBytesMax: 1_024, proposalBytesMax: 4_096, inflightEntriesMax: 4, sliceMs: 8 },
     { store, random: new SeededRandom(1), send: () => {}, wake: () => {}, monotonicMs: () => 0 },
   );
-  const { raft } = factory.driver<ShardEffects>(
+  const driver = factory.driver<ShardEffects>(
     {
       group,
       id: nodeId(1),
@@ -46,12 +46,12 @@ function begin(recovered: RecoveredGroup | undefined, initial: Membership = VOTE
       restored: recovered?.base.last ?? { term: 0, index: 0 },
       isLost: false,
       listener: {} as GroupListener<ShardEffects>,
-      proposals: factory.proposals(8, () => {}),
+      proposals: factory.proposals(group, 8, () => {}),
       entryTimeMs: () => 0,
     },
     initial,
   );
-  return { raft, writes };
+  return { raft: driver.raft, driver, writes };
 }
 
 describe('a replica that the factory makes', () => {
@@ -72,6 +72,24 @@ describe('a replica that the factory makes', () => {
     expect(raft.status()).toMatchObject({ term: 7, vote: 2, last: { term: 6, index: 14 }, membership: VOTERS });
     expect(raft.base).toEqual(base.last);
     expect(writes).toEqual([]);
+  });
+
+  it('does not keep the chunk in which an entry came from its leader', () => {
+    const { raft, driver } = begin(undefined);
+    const chunk = new Uint8Array(65_536).fill(7);
+    const entries = [1, 2].map(index => ({
+      index,
+      term: 3,
+      kind: 1 as const,
+      payload: chunk.subarray(index, index + 5),
+    }));
+    const ids = { from: nodeId(2), to: nodeId(1), term: 3 };
+    driver.step({ type: 'append-request', ...ids, previous: { term: 0, index: 0 }, entries, commit: 0 });
+    for (const index of [1, 2]) {
+      const payload = raft.payloadAt(index)!;
+      expect([...payload]).toEqual([7, 7, 7, 7, 7]);
+      expect(payload.buffer).not.toBe(chunk.buffer);
+    }
   });
 
   it('keeps a vote that was given before anything was stored', () => {

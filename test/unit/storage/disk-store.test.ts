@@ -61,10 +61,21 @@ describe('the store of a node', () => {
 
   const entries = (store: DiskStore, count: number) =>
     Array.from({ length: count }, (_, i) => {
-      const payload = store.allocate(400);
+      const payload = store.allocate(GROUP, 400);
       payload.fill(i);
       return { kind: 1 as const, index: i + 1, term: 2, payload };
     });
+
+  it('gives the entries of different groups memory that they do not share', async () => {
+    const store = await open();
+    const [own, next, other] = [
+      store.allocate(GROUP, 100),
+      store.allocate(GROUP, 100),
+      store.allocate(groupId(99), 100),
+    ];
+    expect(next.buffer).toBe(own.buffer);
+    expect(other.buffer).not.toBe(own.buffer);
+  });
 
   const baseAt = (last: LogBase['last'], voters = THREE): LogBase => ({
     last,
@@ -239,7 +250,7 @@ describe('the store of a node', () => {
     await fill([nodeId(1)]);
     const store = await open();
     const change = encodeMembership({ voters: THREE, outgoing: [nodeId(1)], learners: [] });
-    const payload = store.allocate(change.length);
+    const payload = store.allocate(GROUP, change.length);
     payload.set(change);
     await append(store, { entries: [{ kind: EntryKind.configuration, index: 25, term: 2, payload }] });
     store.lost(GROUP, 'entry 22 cannot be read back');
