@@ -113,6 +113,8 @@ export interface Config {
   readonly secret: string;
   readonly listen: {
     readonly host: string;
+    /** Empty: `host`. */
+    readonly amqpHosts: readonly string[];
     readonly amqpPort: number;
     readonly grpcPort: number;
     readonly clusterPort: number;
@@ -198,6 +200,7 @@ export const OPTIONS: readonly Option[] = [
   text('dataDir', './data', 'where this node keeps everything', /./, 'a directory'),
   text('secret', '', 'shared by all nodes of the cluster'),
   text('listen.host', '127.0.0.1', 'address that all listeners bind to', /./, 'an IP address or host name'),
+  names('listen.amqpHosts', '', 'addresses for AMQP 0-9-1 clients instead; empty: listen.host'),
   integer('listen.amqpPort', 5672, 0, 65_535, 'AMQP 0-9-1'),
   integer('listen.grpcPort', 7672, 0, 65_535, 'gRPC API for clients'),
   integer('listen.clusterPort', 25_672, 0, 65_535, 'node to node'),
@@ -290,6 +293,10 @@ export function parseConfig(
 function build(values: ReadonlyMap<string, OptionValue>, peers: readonly Peer[]): Config {
   const string = (path: string): string => values.get(path) as string;
   const number = (path: string): number => values.get(path) as number;
+  const list = (path: string): readonly string[] =>
+    string(path)
+      .split(',')
+      .filter(name => name !== '');
   return {
     nodeName: string('nodeName'),
     clusterName: string('clusterName'),
@@ -298,6 +305,7 @@ function build(values: ReadonlyMap<string, OptionValue>, peers: readonly Peer[])
     secret: string('secret'),
     listen: {
       host: string('listen.host'),
+      amqpHosts: list('listen.amqpHosts'),
       amqpPort: number('listen.amqpPort'),
       grpcPort: number('listen.grpcPort'),
       clusterPort: number('listen.clusterPort'),
@@ -307,9 +315,7 @@ function build(values: ReadonlyMap<string, OptionValue>, peers: readonly Peer[])
     connectionsMax: number('connectionsMax'),
     channelMax: number('channelMax'),
     frameBytesMax: number('frameBytesMax'),
-    loopbackUsers: string('loopbackUsers')
-      .split(',')
-      .filter(name => name !== ''),
+    loopbackUsers: list('loopbackUsers'),
     diskFreeBytesMin: number('diskFreeBytesMin'),
     memoryBytesMax: number('memoryBytesMax'),
     memoryHighWatermarkPercent: number('memoryHighWatermarkPercent'),

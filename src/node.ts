@@ -109,7 +109,7 @@ export class RunningNode {
     );
     this.#amqp = new AmqpServer(
       {
-        host: config.listen.host,
+        hosts: amqpHosts(config),
         port: config.listen.amqpPort,
         limits: {
           connectionsMax: config.connectionsMax,
@@ -304,6 +304,9 @@ async function open(
     return { ok: false, error: `port ${port} for ${what} ${reason}: free it, or set ${option} to another` };
   }
 }
+
+const amqpHosts = ({ listen }: Config): readonly string[] =>
+  listen.amqpHosts.length > 0 ? listen.amqpHosts : [listen.host];
 
 /** The transport between nodes binds to an address. */
 async function addressOf(host: string): Promise<string | undefined> {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { networkInterfaces } from 'node:os';
 import { resolve as resolvePath } from 'node:path';
 import { SystemClock } from '../lib/clock.ts';
 import { usableBytes } from '../process-memory.ts';
@@ -100,6 +101,7 @@ class DevCluster {
       WARREN_PEERS: peers.join(','),
       WARREN_SECRET: DEV_SECRET,
       WARREN_LISTEN_HOST: host,
+      WARREN_LISTEN_AMQP_HOSTS: hasLoopback6() ? `${host},::1` : host,
       WARREN_LISTEN_AMQP_PORT: String(PORTS.amqp + offset + i),
       WARREN_LISTEN_GRPC_PORT: String(PORTS.grpc + offset + i),
       WARREN_LISTEN_CLUSTER_PORT: String(PORTS.cluster + offset + i),
@@ -190,3 +192,7 @@ Stop with Ctrl-C.
 
 `;
 }
+
+/** Clients that look up `localhost` may be told the address of IPv6 first, or alone. */
+const hasLoopback6 = (): boolean =>
+  Object.values(networkInterfaces()).some(addresses => addresses?.some(({ address }) => address === '::1'));

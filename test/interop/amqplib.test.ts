@@ -21,7 +21,7 @@ async function start(limits: Partial<AmqpLimits> = {}): Promise<void> {
     warnings.push(text);
   };
   const logger = { info: warn, warn, error: warn };
-  server = new AmqpServer({ host: '127.0.0.1', port: 0, limits }, { broker, clock: new SystemClock(), logger });
+  server = new AmqpServer({ hosts: ['127.0.0.1'], port: 0, limits }, { broker, clock: new SystemClock(), logger });
   port = await server.listen();
 }
 

@@ -9,8 +9,9 @@ import { type AmqpLimits, checkLimits, DEFAULT_LIMITS } from './limits.ts';
 import { OutputPool } from './output-pool.ts';
 
 export interface AmqpServerOptions {
-  readonly host: string;
-  /** 0: any free port. */
+  /** Addresses to listen at, one at least. */
+  readonly hosts: readonly string[];
+  /** The same at every address; 0: any that is free at the first. */
   readonly port: number;
   /** What differs from `DEFAULT_LIMITS`. */
   readonly limits?: Partial<AmqpLimits>;
@@ -26,7 +27,7 @@ export interface AmqpServerDeps {
 export class AmqpServer {
   readonly #options: AmqpServerOptions;
   readonly #deps: ConnectionDeps;
-  readonly #server: Server;
+  readonly #servers: readonly Server[];
   readonly #connections = new Set<AmqpConnection>();
   #onIdle: (() => void) | undefined;
   #isFull = false;
@@ -39,34 +40,41 @@ export class AmqpServer {
     this.#options = options;
     this.#deps = { ...deps, limits, pool: new OutputPool(), serverContent: new ContentMemory() };
     // Half-open: what is still to be written to a client that has ended its side goes out first.
-    this.#server = createServer({ allowHalfOpen: true }, socket => this.#accept(socket));
+    this.#servers = options.hosts.map(() => createServer({ allowHalfOpen: true }, socket => this.#accept(socket)));
   }
 
   get connectionCount(): number {
     return this.#connections.size;
   }
 
-  /** Resolves with the port; rejects with the system's error when it cannot be had. */
-  listen(): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen(this.#options.port, this.#options.host, () => {
-        this.#server.off('error', reject);
-        this.#server.on('error', err => this.#deps.logger.error({ err }, 'AMQP listener failed'));
-        resolve((this.#server.address() as AddressInfo).port);
-      });
-    });
+  /** Resolves with the port; rejects with the system's error when it cannot be had at one of the addresses. */
+  async listen(): Promise<number> {
+    let { port } = this.#options;
+    for (const [i, server] of this.#servers.entries())
+      port = await this.#listenAt(server, this.#options.hosts[i]!, port);
+    return port;
   }
 
   /** Accepts no more, closes every connection with 320 and resolves when the last one is gone (`closeTimeoutMs` at most). */
   async close(reason = 'shutdown'): Promise<void> {
-    this.#server.close();
+    for (const server of this.#servers) server.close();
     const idle = new Promise<void>(resolve => {
       this.#onIdle = resolve;
     });
     if (this.#connections.size === 0) return;
     for (const connection of this.#connections) connection.shutDown(reason);
     await idle;
+  }
+
+  #listenAt(server: Server, host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, host, () => {
+        server.off('error', reject);
+        server.on('error', err => this.#deps.logger.error({ err }, 'AMQP listener failed'));
+        resolve((server.address() as AddressInfo).port);
+      });
+    });
   }
 
   #accept(socket: Socket): void {

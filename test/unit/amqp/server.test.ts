@@ -25,7 +25,7 @@ async function start(limits: Partial<AmqpLimits> = {}): Promise<void> {
     warnings.push(text);
   };
   const logger = { info: log, warn: log, error: log };
-  server = new AmqpServer({ host: '127.0.0.1', port: 0, limits }, { broker, clock, logger });
+  server = new AmqpServer({ hosts: ['127.0.0.1'], port: 0, limits }, { broker, clock, logger });
   port = await server.listen();
 }
 
@@ -37,14 +37,28 @@ afterEach(async () => {
   await closed;
 });
 
+it('listens at each of its addresses, with one port', async () => {
+  await server.close();
+  server = new AmqpServer(
+    { hosts: ['127.0.0.1', '127.0.0.2'], port: 0 },
+    { broker, clock, logger: { info: () => {}, warn: () => {}, error: () => {} } },
+  );
+  port = await server.listen();
+  for (const host of ['127.0.0.1', '127.0.0.2']) {
+    const client = new RawClient(host);
+    await client.open(0);
+    client.socket.destroy();
+  }
+});
+
 /** A client that reads only when it is told to. */
 class RawClient {
   readonly socket: Socket;
   #bytes: Uint8Array = new Uint8Array(0);
   isClosed = false;
 
-  constructor() {
-    this.socket = connect(port, '127.0.0.1');
+  constructor(host = '127.0.0.1') {
+    this.socket = connect(port, host);
     this.socket.on('data', chunk => {
       this.#bytes = joined(this.#bytes, chunk);
     });
