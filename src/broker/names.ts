@@ -47,9 +47,9 @@ export function generatedQueueName(random: Uint8Array): string {
   return name;
 }
 
-/** A queue for the replies to one channel, out of a generated name. */
+/** A queue for the replies to one channel, out of a generated name. Of RabbitMQ's shape: an owner, a dot, padded base64. */
 export const replyQueueName = (generated: string): string =>
-  REPLY_QUEUE_PREFIX + generated.slice(GENERATED_PREFIX.length);
+  `${REPLY_QUEUE_PREFIX}warren.${generated.slice(GENERATED_PREFIX.length)}==`;
 
 /** How RabbitMQ names a thing in its texts: `queue 'q' in vhost '/'`. */
 export const described = (kind: 'exchange' | 'queue', vhost: string, name: string): string =>

@@ -43,6 +43,7 @@ const LOOK_AT_READY: ReadonlySet<CommandKind> = new Set([
   CommandKind.purge,
   CommandKind.count,
   CommandKind.deleteQueue,
+  CommandKind.cancel,
 ]);
 
 /** The state machine of one shard: many queues behind one log. Pure; see `ShardEffects` for what comes out. */
@@ -315,7 +316,8 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
 
   #executeDecoded(session: Session, command: DecodedCommand): Outcome | undefined {
     const state = this.#state;
-    // A consumer that waits comes before whoever asks later: what it takes is not there to be got, counted or purged.
+    // A consumer that waits comes before whoever asks later: what it takes is not there to be got, counted or purged. One
+    // that is cancelled has first what its acknowledgements made room for.
     if (LOOK_AT_READY.has(command.kind)) this.#handOut();
     switch (command.kind) {
       case CommandKind.ensureQueue:

@@ -176,12 +176,18 @@ export class ChannelPublisher {
     const { sequence } = this.#publish;
     if (result === 'unroutable') {
       if (this.#isMandatory) this.#writeReturn(this.#publish);
-      if (sequence > 0) this.confirmed(sequence, sequence);
+      if (sequence > 0) this.#confirmNow(sequence);
       return undefined;
     }
     if (result.code !== 'unavailable' || sequence === 0) return toAmqpError(result);
     this.rejected(sequence, sequence);
     return undefined;
+  }
+
+  /** As RabbitMQ does for what no queue takes: clients count a confirm per message that comes back. */
+  #confirmNow(sequence: number): void {
+    this.#confirms!.confirm(sequence, sequence);
+    this.writeConfirms();
   }
 
   /** basic.return comes before the confirm of the same message. */

@@ -25,6 +25,7 @@ const LOOK_AT_READY: ReadonlySet<CommandKind> = new Set([
   CommandKind.purge,
   CommandKind.count,
   CommandKind.deleteQueue,
+  CommandKind.cancel,
 ]);
 
 /**

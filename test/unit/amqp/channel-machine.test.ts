@@ -222,7 +222,7 @@ describe('a channel', () => {
     );
   });
 
-  it('returns unroutable mandatory messages before their confirm', async () => {
+  it('answers each unroutable message at once: the return, if wanted, then a confirm of its own', async () => {
     await expectTranscript(
       await openConnection(),
       `
@@ -231,7 +231,8 @@ describe('a channel', () => {
       > 1 basic.publish routingKey=nowhere mandatory=true body=lost
       > 1 basic.publish routingKey=nowhere body=dropped
       < 1 basic.return replyCode=312 replyText=NO_ROUTE routingKey=nowhere body=lost
-      < 1 basic.ack deliveryTag=2 multiple=true
+      < 1 basic.ack deliveryTag=1
+      < 1 basic.ack deliveryTag=2
       `,
     );
   });

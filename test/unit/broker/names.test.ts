@@ -1,11 +1,26 @@
 import { describe, expect, it } from 'vitest';
-import { checkNameLength, checkNotReserved, generatedQueueName, withoutLineBreaks } from '../../../src/broker/names.ts';
+import {
+  checkNameLength,
+  checkNotReserved,
+  generatedQueueName,
+  replyQueueName,
+  withoutLineBreaks,
+} from '../../../src/broker/names.ts';
 
 describe('names', () => {
   it('gives a queue without a name 22 characters of URL-safe base64 behind amq.gen-', () => {
     const bytes = new Uint8Array(16).map((_, i) => 255 - i * 7);
     expect(generatedQueueName(bytes)).toBe(`amq.gen-${Buffer.from(bytes).toString('base64url')}`);
     expect(generatedQueueName(new Uint8Array(16))).toBe('amq.gen-AAAAAAAAAAAAAAAAAAAAAA');
+  });
+
+  it('gives a queue for replies two parts, the second one padded base64, as RabbitMQ does', () => {
+    const [, owner, key] = /^amq\.rabbitmq\.reply-to\.([^.]+)\.([^.]+)$/.exec(
+      replyQueueName('amq.gen-AAECAwQFBgcICQoLDA0ODw'),
+    )!;
+    expect(owner).toBe('warren');
+    expect(Buffer.from(key!, 'base64url')).toEqual(Buffer.from(Array.from({ length: 16 }, (_, i) => i)));
+    expect(key).toMatch(/==$/);
   });
 
   it('accepts names of up to 255 bytes of UTF-8', () => {

@@ -65,6 +65,13 @@ describe('consumers', () => {
     expect(driver.bodies(driver.run(ALICE, settle(Settlement.discard, 1, 2, 3)))).toEqual(['4', '5']);
   });
 
+  it('that are cancelled have what their last acknowledgements made room for, in one batch too', () => {
+    const driver = new ShardDriver();
+    driver.run(ALICE, declare(), consume(1, { prefetch: 2 }), ...many(6));
+    expect(driver.bodies(driver.run(ALICE, settle(Settlement.settle, 1, 1, 1), cancel(1)))).toEqual(['3']);
+    expect(driver.bodies(driver.run(BOB, consume(1)))).toEqual(['4', '5', '6']);
+  });
+
   it('get no delivery beyond the number that their node has room for', () => {
     const driver = new ShardDriver();
     driver.run(ALICE, declare(), consume(1, { deliverThrough: 2 }));
