@@ -22,7 +22,7 @@ import {
 import type { AmqpLimits } from './limits.ts';
 import { decodeMethod, type Method, type MethodOf } from './methods.ts';
 import { readU32, SHORTSTR_BYTES_MAX } from './primitives.ts';
-import { FRAME_HEARTBEAT, FRAME_METHOD, methodId, PROTOCOL_HEADER } from './spec.ts';
+import { FRAME_HEARTBEAT, FRAME_METHOD, methodId, PROTOCOL_HEADER, PROTOCOL_HEADER_0_9 } from './spec.ts';
 import { shortened } from './text.ts';
 
 const CHANNEL_OPEN = methodId('channel.open');
@@ -306,7 +306,8 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   }
 
   #feedProtocolHeader({ bytes, start }: Frame): void {
-    if (PROTOCOL_HEADER.every((byte, i) => bytes[start + i] === byte)) {
+    const isHeader = (header: readonly number[]): boolean => header.every((byte, i) => bytes[start + i] === byte);
+    if (isHeader(PROTOCOL_HEADER) || isHeader(PROTOCOL_HEADER_0_9)) {
       this.#state = 'starting';
       this.writer.method(0, connectionStart(this.#broker.identity));
       return;

@@ -244,3 +244,5 @@ export const FRAME_MIN_BYTES = 4096;
 export const BASIC_CLASS = METHODS['basic.publish'][0];
 /** `AMQP`, 0, and the version 0-9-1 (4.2.2). */
 export const PROTOCOL_HEADER: readonly number[] = [0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1];
+/** The header of 0-9: RabbitMQ takes it for 0-9-1, and clients that speak 0-9-1 send it. */
+export const PROTOCOL_HEADER_0_9: readonly number[] = [0x41, 0x4d, 0x51, 0x50, 1, 1, 0, 9];

@@ -56,6 +56,16 @@ describe('the handshake', () => {
     expect(method.serverProperties.get('version')).toEqual({ type: 'string', value: '3.10.8' });
   });
 
+  it.each([
+    ['0-9-1', [0, 0, 9, 1]],
+    ['0-9', [1, 1, 0, 9]],
+  ])('starts with the protocol header of %s', async (_, version) => {
+    const connection = new TestConnection();
+    connection.push(new Uint8Array([65, 77, 81, 80, ...version]));
+    const [start] = readAll(await connection.turn());
+    expect(start!.method).toMatchObject({ name: 'connection.start', versionMajor: 0, versionMinor: 9 });
+  });
+
   it('answers another protocol header with its own and ends', async () => {
     const connection = new TestConnection();
     connection.push(new Uint8Array([65, 77, 81, 80, 1, 1, 0, 10]));
