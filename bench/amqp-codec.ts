@@ -145,7 +145,15 @@ function delivery(bodyBytes: number): { -readonly [Key in keyof Delivery]: Deliv
   }
   writer.block(encodeProperties({ deliveryMode: 2, contentType: 'application/octet-stream' }));
   writer.bytes(new Uint8Array(bodyBytes));
-  return { consumer: 1, number: 0, redelivered: false, deliveryCount: 0, content: writer.finish(), more: [] };
+  return {
+    consumer: 1,
+    number: 0,
+    redelivered: false,
+    deliveryCount: 0,
+    isOfQuorumQueue: false,
+    content: writer.finish(),
+    more: [],
+  };
 }
 
 function measure(messages: number, run: () => void): number {

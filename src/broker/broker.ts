@@ -115,6 +115,8 @@ export interface Delivery {
   readonly redelivered: boolean;
   /** Failed deliveries before this one. */
   readonly deliveryCount: number;
+  /** The queue was declared as a quorum queue: RabbitMQ's clients find the count in a header. */
+  readonly isOfQuorumQueue: boolean;
   /** u8 exchange length, exchange, u8 routing key length, routing key, u32 properties length, properties, body. */
   readonly content: Uint8Array;
   readonly more: readonly Uint8Array[];

@@ -8,6 +8,7 @@ export interface ConsumerOptions {
   readonly handle: ConsumerHandle;
   readonly id: ConsumerId;
   readonly autoAck: boolean;
+  readonly isOfQuorumQueue: boolean;
   /** Unsettled messages at most; 0 is unlimited. */
   readonly prefetch: number;
   /** Of the session's prefetch; 0 is unlimited. */
@@ -74,6 +75,9 @@ export class Consumer implements ConsumerReceiver {
   }
   get autoAck(): boolean {
     return this.#options.autoAck;
+  }
+  get isOfQuorumQueue(): boolean {
+    return this.#options.isOfQuorumQueue;
   }
   get stream(): HomeStream {
     return this.#stream;

@@ -150,6 +150,9 @@ export const expiresMs = (queueArguments: FieldTable): number | undefined => mil
 const milliseconds = (field: FieldValue | undefined): number | undefined =>
   field !== undefined && 'value' in field ? Number(field.value) : undefined;
 
+/** Declared as one: what queues of either type do is the same, but RabbitMQ's clients are told more by quorum queues. */
+export const isQuorumQueue = (queueArguments: FieldTable): boolean => queueType(queueArguments) === 'quorum';
+
 function queueType(queueArguments: FieldTable): string {
   const type = queueArguments.get(QUEUE_TYPE);
   return type?.type === 'string' ? type.value : 'classic';

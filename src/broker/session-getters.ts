@@ -3,6 +3,7 @@ import { writeGet } from '../queue/commands.ts';
 import type { ConsumerHandle, GetResult, SettleHow } from './broker.ts';
 import { SETTLEMENTS } from './consumer.ts';
 import type { ClusterGateway, ConsumerReceiver, Decision, HomeStream } from './gateway.ts';
+import { isQuorumQueue } from './queue-arguments.ts';
 import { queueConfig } from './session-publisher.ts';
 import type { QueueRecord } from './topology-records.ts';
 
@@ -56,7 +57,16 @@ export class SessionGetters {
     if (request.autoAck) stream.settle(consumer, SETTLEMENTS.settle, [held, held]);
     else this.#got.set(number, { handle: request.consumer, stream, consumer, number: held });
     const redelivered = deliveryCount > 0;
-    const delivery = { consumer: request.consumer, number, redelivered, deliveryCount, content, more };
+    const isOfQuorumQueue = isQuorumQueue(queue.arguments);
+    const delivery = {
+      consumer: request.consumer,
+      number,
+      redelivered,
+      deliveryCount,
+      isOfQuorumQueue,
+      content,
+      more,
+    };
     return { empty: false, delivery, messagesLeft: readyLeft };
   }
 

@@ -22,7 +22,7 @@ import { Consumer, type ConsumerListener } from './consumer.ts';
 import { EMPTY_TABLE } from './field-table.ts';
 import type { ClusterGateway, Decision, HomeStream } from './gateway.ts';
 import { checkNameLength, replyQueueName } from './names.ts';
-import { checkConsumerArguments, expiresMs } from './queue-arguments.ts';
+import { checkConsumerArguments, expiresMs, isQuorumQueue } from './queue-arguments.ts';
 import { SessionGetters } from './session-getters.ts';
 import { SessionPrefetch } from './session-prefetch.ts';
 import { queueConfig, SessionPublisher } from './session-publisher.ts';
@@ -219,6 +219,7 @@ export class Session implements BrokerSession, ConsumerListener {
         handle: request.consumer,
         id: this.#deps.gateway.nextConsumerId(),
         autoAck: request.autoAck,
+        isOfQuorumQueue: isQuorumQueue(queue.arguments),
         prefetch: request.window ?? this.#prefetchOfConsumers,
         share,
         ahead: this.#options.ahead.open(),
@@ -298,7 +299,8 @@ export class Session implements BrokerSession, ConsumerListener {
   ): void {
     if (this.#isClosed) return;
     const redelivered = deliveryCount > 0;
-    const delivery = { consumer: consumer.handle, number, redelivered, deliveryCount, content, more };
+    const { handle, isOfQuorumQueue } = consumer;
+    const delivery = { consumer: handle, number, redelivered, deliveryCount, isOfQuorumQueue, content, more };
     if (consumer.autoAck) this.#handOver(consumer, delivery);
     else this.#prefetch.delivered(consumer, delivery);
   }

@@ -113,7 +113,7 @@ describe('amqplib against the AMQP adapter', () => {
 
   it('honours prefetch, and gives a nacked message again as redelivered', async () => {
     const channel = await openChannel();
-    await channel.assertQueue('work');
+    await channel.assertQueue('work', { arguments: { 'x-queue-type': 'quorum' } });
     await channel.prefetch(1);
     for (const body of ['a', 'b']) channel.sendToQueue('work', Buffer.from(body));
     await channel.waitForConfirms();

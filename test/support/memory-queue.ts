@@ -1,5 +1,6 @@
 import type { ConsumeRequest, Delivery, QueueDeclare, SettleHow } from '../../src/broker/broker.ts';
 import type { BrokerError } from '../../src/broker/broker-error.ts';
+import { isQuorumQueue } from '../../src/broker/queue-arguments.ts';
 import type { MemoryConnection, MemorySession } from './memory-broker.ts';
 
 export interface MemoryMessage {
@@ -60,7 +61,16 @@ export class MemoryQueue {
     const number = ++consumer.lastNumber;
     if (!autoAck) consumer.unsettled.set(number, message);
     const { isRedelivered: redelivered, deliveryCount, content } = message;
-    return { consumer: consumer.request.consumer, number, redelivered, deliveryCount, content, more: [] };
+    const isOfQuorumQueue = isQuorumQueue(this.declared.arguments);
+    return {
+      consumer: consumer.request.consumer,
+      number,
+      redelivered,
+      deliveryCount,
+      isOfQuorumQueue,
+      content,
+      more: [],
+    };
   }
 
   settle(consumer: MemoryConsumer, number: number, how: SettleHow): void {

@@ -115,7 +115,8 @@ export class FrameWriter {
     this.#out.storeU32(start + 3, at - start - FRAME_HEAD_BYTES);
     bytes[at++] = FRAME_END;
     this.#out.length = at;
-    this.#deliveredContent((head[1]! << 8) | head[2]!, delivery, targetEnd);
+    const isCounted = delivery.isOfQuorumQueue && delivery.deliveryCount > 0;
+    this.#deliveredContent((head[1]! << 8) | head[2]!, delivery, targetEnd, isCounted);
   }
 
   getOk(channel: number, deliveryTag: number, delivery: Delivery, messageCount: number): void {
@@ -130,7 +131,8 @@ export class FrameWriter {
     this.#out.raw(content.subarray(0, targetEnd));
     this.#out.u32(messageCount);
     this.#endFrame(start);
-    this.#deliveredContent(channel, delivery, targetEnd);
+    // Also of a message that has not failed, as in RabbitMQ.
+    this.#deliveredContent(channel, delivery, targetEnd, delivery.isOfQuorumQueue);
     this.#replyBytes += this.length - before;
   }
 
@@ -209,13 +211,13 @@ export class FrameWriter {
   }
 
   /** Header and body frames of a delivery, straight from its block: properties behind the target, then the body. */
-  #deliveredContent(channel: number, delivery: Delivery, targetEnd: number): void {
+  #deliveredContent(channel: number, delivery: Delivery, targetEnd: number, isCounted: boolean): void {
     const content = delivery.content;
     const propertiesStart = targetEnd + 4;
     const bodyStart = propertiesStart + readU32(content, targetEnd);
     let bodyBytes = content.length - bodyStart;
     for (let i = 0; i < delivery.more.length; i++) bodyBytes += delivery.more[i]!.length;
-    if (delivery.deliveryCount > 0) {
+    if (isCounted) {
       const properties = withDeliveryCount(content.subarray(propertiesStart, bodyStart), delivery.deliveryCount);
       this.#contentHeader(channel, properties, 0, properties.length, bodyBytes);
     } else {

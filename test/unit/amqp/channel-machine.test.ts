@@ -159,7 +159,7 @@ describe('a channel', () => {
       > 1 basic.nack deliveryTag=2 multiple=true requeue=true
       = return 1 1-2
       > 1 basic.get queue=q
-      < 1 basic.get-ok deliveryTag=4 redelivered=true routingKey=q messageCount=1 headers={x-delivery-count} body=1
+      < 1 basic.get-ok deliveryTag=4 redelivered=true routingKey=q messageCount=1 body=1
       > 1 basic.ack multiple=true
       = settle 1 4-4
       > 1 basic.ack multiple=true

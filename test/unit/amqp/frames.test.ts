@@ -6,7 +6,7 @@ import { ContentAssembler } from '../../../src/protocols/amqp/content-assembler.
 import { ContentMemory } from '../../../src/protocols/amqp/content-memory.ts';
 import { type Frame, FrameParser } from '../../../src/protocols/amqp/frame-parser.ts';
 import { deliverHead } from '../../../src/protocols/amqp/frame-writer.ts';
-import { encodeProperties } from '../../../src/protocols/amqp/properties.ts';
+import { decodeProperties, encodeProperties } from '../../../src/protocols/amqp/properties.ts';
 import { PROTOCOL_HEADER } from '../../../src/protocols/amqp/spec.ts';
 import { cut, propertiesArb, shortstrArb } from '../../support/amqp-arbitraries.ts';
 import { frameBytes, joined, newWriter, readAll, takeBytes } from '../../support/amqp-client.ts';
@@ -106,7 +106,15 @@ function block(exchange: string, routingKey: string, properties: Uint8Array, bod
   writer.block(properties);
   writer.bytes(body[0]!);
   const content = writer.finish();
-  return { consumer: 1, number: 1, redelivered: false, deliveryCount: 0, content, more: body.slice(1) };
+  return {
+    consumer: 1,
+    number: 1,
+    redelivered: false,
+    deliveryCount: 0,
+    isOfQuorumQueue: false,
+    content,
+    more: body.slice(1),
+  };
 }
 
 describe('the frame writer', () => {
@@ -130,6 +138,23 @@ describe('the frame writer', () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  it('tells how often a message of a quorum queue failed in a header, of other queues never', () => {
+    const writer = newWriter(FRAME_BYTES_MAX);
+    const plain = block('', 'q', encodeProperties({}), [new Uint8Array(1)]);
+    for (const isOfQuorumQueue of [false, true]) {
+      for (const deliveryCount of [0, 2]) {
+        writer.deliver(deliverHead(1, 'tag'), 1, { ...plain, isOfQuorumQueue, deliveryCount });
+        writer.getOk(1, 1, { ...plain, isOfQuorumQueue, deliveryCount }, 0);
+      }
+    }
+    const counts = readAll(takeBytes(writer), FRAME_BYTES_MAX).map(({ properties }) =>
+      decodeProperties(properties!)?.headers?.get('x-delivery-count'),
+    );
+    // Each time delivered, then got.
+    const [none, two] = [0n, 2n].map(value => ({ type: 'int64', value }));
+    expect(counts).toEqual([...Array(5).fill(undefined), none, two, two]);
   });
 
   it('keeps long bursts in order over several pieces of memory', () => {

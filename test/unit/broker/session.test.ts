@@ -608,7 +608,7 @@ describe('a queue for replies', () => {
 
   it('brings what anybody publishes to its name, and is otherwise not to be found', async () => {
     const { client, queue } = await asked();
-    expect(queue).toMatch(/^amq\.rabbitmq\.reply-to\..{22}$/);
+    expect(queue).toMatch(/^amq\.rabbitmq\.reply-to\.warren\..{22}==$/);
     const server = await Client.connect();
     expect(server.publish(queue, 'answer')).toBe('routed');
     await gateway.settle();
