@@ -60,7 +60,7 @@ const SCENARIOS: readonly Scenario[] = [
 function prepare(scenario: Scenario): Driver {
   const driver = new Driver();
   for (let queue = 1; queue <= scenario.queues; queue++) {
-    const config = { vhost: '/', name: `queue-${queue}`, autoDelete: false, exclusive: false };
+    const config = { vhost: '/', name: `queue-${queue}`, autoDelete: false, exclusive: false, singleActive: false };
     writeEnsureQueue(driver.commands, queueId(queue), config);
     driver.commandCount++;
   }
@@ -75,6 +75,7 @@ function prepare(scenario: Scenario): Driver {
       queue: queueId(1 + ((id - 1) % scenario.queues)),
       tag: '',
       exclusive: false,
+      priority: 0,
       prefetch: 0,
       deliverThrough: scenario.backlog > 0 ? 0 : 2 ** 40,
       bytesThrough: 2 ** 50,

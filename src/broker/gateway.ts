@@ -1,6 +1,6 @@
 import type { ByteWriter } from '../lib/bytes.ts';
 import type { ConsumerId, QueueId } from '../lib/ids.ts';
-import type { Credit, QueueConfig, Settlement } from '../queue/commands.ts';
+import type { Consume, Credit, QueueConfig, Settlement } from '../queue/commands.ts';
 import type { MessageFields } from '../queue/message-block.ts';
 import type { Outcome } from '../queue/outcomes.ts';
 import type { AccessGateway } from './access/administration.ts';
@@ -48,7 +48,7 @@ export interface HomeStream {
   request(write: (out: ByteWriter) => void, onOutcome: OnOutcome | undefined): void;
   consume(
     consumer: ConsumerId,
-    command: { readonly queue: QueueId; readonly tag: string; readonly exclusive: boolean } & Credit,
+    command: Omit<Consume, 'kind' | 'consumer'>,
     receiver: ConsumerReceiver,
     onOutcome: OnOutcome,
   ): void;

@@ -1,13 +1,14 @@
 import { type ArgumentCheck, CONSUMER_CHECKS, checkType, QUEUE_CHECKS } from './argument-checks.ts';
 import { checkArgument, type Declared, inequivalent } from './argument-equivalence.ts';
 import type { BrokerError } from './broker-error.ts';
-import { typeWord } from './erlang-term.ts';
+import { INTEGERS, typeWord } from './erlang-term.ts';
 import type { FieldTable, FieldValue } from './field-table.ts';
 import { described } from './names.ts';
 
 const QUEUE_TYPE = 'x-queue-type';
 const MESSAGE_TTL = 'x-message-ttl';
 const EXPIRES = 'x-expires';
+const SINGLE_ACTIVE = 'x-single-active-consumer';
 const DEAD_LETTER_EXCHANGE = 'x-dead-letter-exchange';
 
 /** The arguments that RabbitMQ compares when a queue is declared again, in its order: the first difference is reported. */
@@ -25,7 +26,7 @@ const COMPARED = [
   'x-overflow',
   'x-queue-mode',
   'x-queue-version',
-  'x-single-active-consumer',
+  SINGLE_ACTIVE,
   'x-delivery-limit',
   'x-quorum-initial-group-size',
   'x-queue-leader-locator',
@@ -33,7 +34,7 @@ const COMPARED = [
 ];
 
 /** Those with an effect of their own. */
-const EFFECTIVE: ReadonlySet<string> = new Set([QUEUE_TYPE, MESSAGE_TTL, EXPIRES]);
+const EFFECTIVE: ReadonlySet<string> = new Set([QUEUE_TYPE, MESSAGE_TTL, EXPIRES, SINGLE_ACTIVE]);
 
 /** Of streams: another queue cannot have them. */
 const STREAM_ARGUMENTS = ['x-max-age', 'x-stream-max-segment-size-bytes', 'x-initial-cluster-size'];
@@ -117,8 +118,20 @@ function checkEffects(declared: Declared, received: FieldTable): BrokerError | u
 
 /** What every queue does anyway. */
 const asksForNothing = (name: string, field: FieldValue): boolean =>
-  (name === 'x-single-active-consumer' && field.type === 'boolean' && !field.value) ||
-  (name === 'x-queue-mode' && field.type === 'string' && field.value === 'default');
+  name === 'x-queue-mode' && field.type === 'string' && field.value === 'default';
+
+/** Of a queue with these arguments: its consumers take turns, one at a time. */
+export function isSingleActive(queueArguments: FieldTable): boolean {
+  const field = queueArguments.get(SINGLE_ACTIVE);
+  return field?.type === 'boolean' && field.value;
+}
+
+/** Of a consumer with these arguments: 0 if it does not ask for one. */
+export function consumerPriority(consumerArguments: FieldTable): number {
+  const field = consumerArguments.get('x-priority');
+  if (field === undefined || !INTEGERS.has(field.type) || !('value' in field)) return 0;
+  return Number(field.value);
+}
 
 /** A queue is declared again: is it the same queue? */
 export function checkQueueArgumentsEquivalent(

@@ -29,7 +29,7 @@ export class SessionPrefetch {
 
   /** Of each of so many consumers; 0 is unlimited. */
   share(consumers: number): number {
-    return this.#limit === 0 ? 0 : Math.max(1, Math.floor(this.#limit / consumers));
+    return this.#limit === 0 || consumers === 0 ? 0 : Math.max(1, Math.floor(this.#limit / consumers));
   }
 
   /** The delivery's bytes need not outlive the call. */

@@ -5,7 +5,7 @@ import type { Publish, PublishResult, SessionListener } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
 import type { ClusterGateway, Decision, HomeStream, PublishOrigin } from './gateway.ts';
 import { checkNameLength } from './names.ts';
-import { expiresMs, messageTtlMs } from './queue-arguments.ts';
+import { expiresMs, isSingleActive, messageTtlMs } from './queue-arguments.ts';
 import type { Route } from './router.ts';
 import type { QueueRecord } from './topology-records.ts';
 
@@ -34,6 +34,7 @@ export const queueConfig = (record: QueueRecord): QueueConfig => ({
   name: record.name,
   autoDelete: record.autoDelete,
   exclusive: record.exclusiveOwner !== undefined,
+  singleActive: isSingleActive(record.arguments),
   messageTtlMs: messageTtlMs(record.arguments),
   expiresMs: expiresMs(record.arguments),
 });

@@ -22,7 +22,7 @@ import { Consumer, type ConsumerListener } from './consumer.ts';
 import { EMPTY_TABLE } from './field-table.ts';
 import type { ClusterGateway, Decision, HomeStream } from './gateway.ts';
 import { checkNameLength, replyQueueName } from './names.ts';
-import { checkConsumerArguments, expiresMs, isQuorumQueue } from './queue-arguments.ts';
+import { checkConsumerArguments, consumerPriority, expiresMs, isQuorumQueue } from './queue-arguments.ts';
 import { SessionGetters } from './session-getters.ts';
 import { SessionPrefetch } from './session-prefetch.ts';
 import { queueConfig, SessionPublisher } from './session-publisher.ts';
@@ -213,7 +213,7 @@ export class Session implements BrokerSession, ConsumerListener {
     if (stream === undefined) return this.#gone(queue);
     this.#homes.add(stream);
     // Its first credit is a share already, and the others give theirs up before.
-    const share = this.#sharePrefetch(this.#consumers.size + 1);
+    const share = this.#sharePrefetch(request.autoAck ? 0 : 1);
     const consumer = new Consumer(
       {
         handle: request.consumer,
@@ -230,11 +230,13 @@ export class Session implements BrokerSession, ConsumerListener {
     // Known before the answer: the first deliveries may come with it.
     this.#consumers.set(request.consumer, consumer);
     const { tag, exclusive } = request;
+    const priority = consumerPriority(request.arguments);
     const outcome = await untilKnown(
       () =>
         new Promise(resolve => {
           if (this.#stream(queue) === undefined) return resolve({ kind: 'no-such-queue' });
-          stream.consume(consumer.id, { queue: queue.id, tag, exclusive, ...consumer.credit }, consumer, resolve);
+          const command = { queue: queue.id, tag, exclusive, priority, ...consumer.credit };
+          stream.consume(consumer.id, command, consumer, resolve);
         }),
     );
     if (outcome !== undefined) {
@@ -274,8 +276,11 @@ export class Session implements BrokerSession, ConsumerListener {
     this.#consumers.get(handle)?.setPrefetch(messages);
   }
 
-  #sharePrefetch(consumers = this.#consumers.size): number {
-    const share = this.#prefetch.share(consumers);
+  /** `joining`: so many that are not among the session's consumers yet. Those that acknowledge automatically do not count. */
+  #sharePrefetch(joining = 0): number {
+    let sharing = joining;
+    for (const { autoAck } of this.#consumers.values()) if (!autoAck) sharing++;
+    const share = this.#prefetch.share(sharing);
     for (const consumer of this.#consumers.values()) consumer.setShare(share);
     return share;
   }

@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts';
 import { reached } from '../lib/reached.ts';
-import { type Consumer, joinRing, leaveRing } from './consumers.ts';
+import { leaveRing } from './consumer-rings.ts';
+import { type Consumer, joinRing } from './consumers.ts';
 import type { DeliveryList } from './effects.ts';
 import { hasFreshFront } from './expiry.ts';
 import { noteDeadline } from './queue-deadline.ts';
@@ -17,7 +18,7 @@ export function offer(state: ShardState, consumer: Consumer): void {
   if (queue.ready > 0 && queue.ringFront !== undefined) state.pending.touch(queue);
 }
 
-/** The only place where messages are handed out to consumers: round-robin over those with credit. */
+/** The only place where messages are handed out to consumers: by priority, round-robin over those with credit. */
 export function checkoutTouched(state: ShardState): void {
   const { touched } = state.pending;
   let done = 0;

@@ -50,6 +50,8 @@ export interface QueueConfig {
   readonly autoDelete: boolean;
   /** Belongs to one connection; its node deletes it with `deleteQueue`. */
   readonly exclusive: boolean;
+  /** One consumer takes messages, the others wait for their turn. */
+  readonly singleActive: boolean;
   /** How long a message waits here at most, however long it would itself. */
   readonly messageTtlMs?: number | undefined;
   /** The queue goes when nobody has used it for so long. At least 1. */
@@ -82,6 +84,8 @@ export interface Consume extends Credit {
   /** The client's name of the consumer, for people; may be empty. */
   readonly tag: string;
   readonly exclusive: boolean;
+  /** Any integer; those with a higher one come first. */
+  readonly priority: number;
 }
 export interface SetCredit extends Credit {
   readonly kind: typeof CommandKind.credit;
@@ -169,8 +173,8 @@ export type DecodedCommand =
   | SetVersion;
 
 export const QUEUE_CONFIG_VERSION = 1;
-export const QueueConfigFlag = { autoDelete: 1, exclusive: 2, messageTtl: 8, expires: 16 } as const;
-export const QUEUE_CONFIG_FLAGS_KNOWN = 27;
+export const QueueConfigFlag = { autoDelete: 1, exclusive: 2, singleActive: 4, messageTtl: 8, expires: 16 } as const;
+export const QUEUE_CONFIG_FLAGS_KNOWN = 31;
 export const DeleteFlag = { ifUnused: 1, ifEmpty: 2 } as const;
 
 /** Starts a command; the returned position goes to `end`. */
@@ -195,6 +199,7 @@ export function writeQueueConfig(out: ByteWriter, config: QueueConfig): void {
   out.u8(
     (config.autoDelete ? QueueConfigFlag.autoDelete : 0) |
       (config.exclusive ? QueueConfigFlag.exclusive : 0) |
+      (config.singleActive ? QueueConfigFlag.singleActive : 0) |
       (messageTtlMs === undefined ? 0 : QueueConfigFlag.messageTtl) |
       (expiresMs === undefined ? 0 : QueueConfigFlag.expires),
   );
@@ -281,6 +286,7 @@ export function writeConsume(out: ByteWriter, command: Omit<Consume, 'kind'>): v
   out.u32(command.consumer);
   out.u48(command.queue);
   out.u8(command.exclusive ? 1 : 0);
+  out.f64(command.priority);
   writeCreditFields(out, command);
   out.string(command.tag);
   end(out, start);

@@ -11,6 +11,7 @@ import type { QueueState } from './queue-state.ts';
 import type { Session } from './sessions.ts';
 import { releaseConsumer } from './settlement.ts';
 import type { ShardState } from './shard-state.ts';
+import { handOverFrom, joinLine } from './single-active.ts';
 
 const NO_CREDIT: Credit = { prefetch: 0, deliverThrough: 0, bytesThrough: 0 };
 
@@ -18,19 +19,22 @@ export function consume(state: ShardState, session: Session, command: Consume): 
   const queue = state.queues.get(command.queue);
   if (!queue) return { kind: 'no-such-queue' };
   if (session.consumers.has(command.consumer)) return { kind: 'consumer-exists' };
-  if (queue.exclusiveConsumer !== undefined || (command.exclusive && queue.consumerCount > 0)) {
+  const { singleActive } = queue.config;
+  if (queue.exclusiveConsumer !== undefined || (command.exclusive && (queue.consumerCount > 0 || singleActive))) {
     return { kind: 'exclusive-refused' };
   }
   const consumer = addConsumer(state, session, queue, {
     id: command.consumer,
-    state: 'active',
+    state: singleActive && queue.singleActive !== undefined ? 'waiting' : 'active',
     isExclusive: command.exclusive,
+    priority: command.priority,
     tag: command.tag,
     credit: command,
   });
   queue.consumerCount++;
   noteUse(state, queue);
   if (command.exclusive) queue.exclusiveConsumer = consumer;
+  if (singleActive) joinLine(queue, consumer);
   offer(state, consumer);
   return undefined;
 }
@@ -45,7 +49,9 @@ export function setCredit(state: ShardState, session: Session, command: SetCredi
 
 export function cancel(state: ShardState, session: Session, command: Cancel): void {
   const consumer = session.consumers.get(command.consumer);
-  if (consumer) stopConsumer(state, consumer);
+  if (!consumer) return;
+  stopConsumer(state, consumer);
+  if (consumer.queue) handOverFrom(state, consumer.queue, consumer);
 }
 
 export function release(state: ShardState, session: Session, command: Release): void {
@@ -68,6 +74,7 @@ export function get(state: ShardState, session: Session, command: Get): Outcome 
       id: command.consumer,
       state: 'getter',
       isExclusive: false,
+      priority: 0,
       tag: '',
       credit: NO_CREDIT,
     });
@@ -90,6 +97,7 @@ interface NewConsumer {
   readonly id: ConsumerId;
   readonly state: ConsumerState;
   readonly isExclusive: boolean;
+  readonly priority: number;
   readonly tag: string;
   readonly credit: Credit;
 }

@@ -2,16 +2,18 @@ import { assert } from '../lib/assert.ts';
 import type { ByteReader, ByteWriter } from '../lib/bytes.ts';
 import { consumerId, incarnation, nodeId, queueId } from '../lib/ids.ts';
 import type { Credit } from './commands.ts';
+import { appendToRing } from './consumer-rings.ts';
 import type { ConsumerAddress } from './effects.ts';
 import type { QueueState } from './queue-state.ts';
 import type { Session } from './sessions.ts';
 import { Unsettled } from './unsettled.ts';
 
 /**
- * `active` takes deliveries; `cancelled` by its client, keeps what is unsettled; `queue-deleted` waits for its node to
- * release it, so that the notice survives leader changes; `getter` is the pseudo consumer of `get`.
+ * `active` takes deliveries; `waiting` for its turn in a queue with a single active consumer; `cancelled` by its client,
+ * keeps what is unsettled; `queue-deleted` waits for its node to release it, so that the notice survives leader changes;
+ * `getter` is the pseudo consumer of `get`.
  */
-export const CONSUMER_STATES = ['active', 'cancelled', 'queue-deleted', 'getter'] as const;
+export const CONSUMER_STATES = ['active', 'cancelled', 'queue-deleted', 'getter', 'waiting'] as const;
 export type ConsumerState = (typeof CONSUMER_STATES)[number];
 
 export interface ConsumerOptions {
@@ -19,6 +21,7 @@ export interface ConsumerOptions {
   readonly address: ConsumerAddress;
   readonly state: ConsumerState;
   readonly isExclusive: boolean;
+  readonly priority: number;
   readonly tag: string;
   readonly credit: Credit;
 }
@@ -31,6 +34,8 @@ export class Consumer {
   readonly session: Session;
   readonly tag: string;
   readonly isExclusive: boolean;
+  /** While those with a higher one can take messages, this one gets none. */
+  readonly priority: number;
   state: ConsumerState;
   /** Undefined once the queue is deleted. */
   queue: QueueState | undefined;
@@ -46,7 +51,7 @@ export class Consumer {
   /** Left-over settlements of this consumer: later ones wait behind them. */
   pendingWork = 0;
 
-  /** Neighbours in the queue's service ring; undefined outside of it. */
+  /** Neighbours in the queue's service order, or among those who wait to be active; undefined outside of both. */
   ringNext: Consumer | undefined = undefined;
   ringPrevious: Consumer | undefined = undefined;
 
@@ -55,6 +60,7 @@ export class Consumer {
     this.address = options.address;
     this.tag = options.tag;
     this.isExclusive = options.isExclusive;
+    this.priority = options.priority;
     this.state = options.state;
     this.prefetch = options.credit.prefetch;
     this.deliverThrough = options.credit.deliverThrough;
@@ -83,6 +89,11 @@ export class Consumer {
     );
   }
 
+  /** Its client has not cancelled it, and its queue is there. */
+  get isConsuming(): boolean {
+    return this.state === 'active' || this.state === 'waiting';
+  }
+
   setCredit(credit: Credit): void {
     this.prefetch = credit.prefetch;
     this.deliverThrough = credit.deliverThrough;
@@ -98,6 +109,7 @@ export class Consumer {
     out.u48(queue);
     out.u8(CONSUMER_STATES.indexOf(this.state));
     out.u8(this.isExclusive ? 1 : 0);
+    out.f64(this.priority);
     out.string(this.tag);
     out.u32(this.prefetch);
     out.u48(this.deliverThrough);
@@ -128,6 +140,7 @@ export function decodeConsumer(from: ByteReader): DecodedConsumer {
     address,
     state,
     isExclusive: from.u8() === 1,
+    priority: from.f64(),
     tag: from.string(),
     credit: { prefetch: from.u32(), deliverThrough: from.u48(), bytesThrough: from.f64() },
     lastDelivery: from.u48(),
@@ -135,50 +148,8 @@ export function decodeConsumer(from: ByteReader): DecodedConsumer {
   };
 }
 
-/** Puts a consumer last in its queue's service order, if it can take a message and is not in it. */
+/** Puts a consumer last in its queue's service order, among those of its priority, if it can take a message and is not in it. */
 export function joinRing(queue: QueueState, consumer: Consumer): void {
   if (consumer.ringNext !== undefined || !consumer.canTake) return;
   appendToRing(queue, consumer);
-}
-
-export function appendToRing(queue: QueueState, consumer: Consumer): void {
-  const front = queue.ringFront;
-  if (!front) {
-    consumer.ringNext = consumer;
-    consumer.ringPrevious = consumer;
-    queue.ringFront = consumer;
-    return;
-  }
-  const back = front.ringPrevious!;
-  consumer.ringNext = front;
-  consumer.ringPrevious = back;
-  back.ringNext = consumer;
-  front.ringPrevious = consumer;
-}
-
-export function leaveRing(queue: QueueState, consumer: Consumer): void {
-  const next = consumer.ringNext;
-  if (next === undefined) return;
-  if (next === consumer) {
-    queue.ringFront = undefined;
-  } else {
-    consumer.ringPrevious!.ringNext = next;
-    next.ringPrevious = consumer.ringPrevious;
-    if (queue.ringFront === consumer) queue.ringFront = next;
-  }
-  consumer.ringNext = undefined;
-  consumer.ringPrevious = undefined;
-}
-
-/** The service order, front first. */
-export function ringOf(queue: QueueState): Consumer[] {
-  const order: Consumer[] = [];
-  const front = queue.ringFront;
-  if (!front) return order;
-  let consumer = front;
-  do {
-    order.push(consumer);
-    consumer = consumer.ringNext!;
-  } while (consumer !== front);
-  return order;
 }

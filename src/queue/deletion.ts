@@ -1,10 +1,12 @@
 import { reached } from '../lib/reached.ts';
-import { type Consumer, leaveRing } from './consumers.ts';
+import { leaveRing } from './consumer-rings.ts';
+import type { Consumer } from './consumers.ts';
 import { NEVER } from './deadlines.ts';
 import { noteUse } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { continueDrops } from './reference-drop.ts';
 import type { ShardState } from './shard-state.ts';
+import { handOverFrom } from './single-active.ts';
 
 /** Removes a queue with everything in it, and leaves its tombstone (R3). Returns how many messages were ready. */
 export function deleteQueue(state: ShardState, queue: QueueState): number {
@@ -20,6 +22,8 @@ export function deleteQueue(state: ShardState, queue: QueueState): number {
   queue.deadline = undefined;
   if (queue.consumers) for (const consumer of queue.consumers.values()) loseQueue(state, queue, consumer);
   queue.consumers = undefined;
+  queue.singleActive = undefined;
+  queue.waiting = undefined;
   const named = { id, vhost: config.vhost, name: config.name };
   state.tracker.touch(state.tombstones);
   state.tombstones.add(named);
@@ -39,20 +43,24 @@ function dropAll(state: ShardState, queue: QueueState): void {
 }
 
 function loseQueue(state: ShardState, queue: QueueState, consumer: Consumer): void {
-  leaveRing(queue, consumer);
+  leaveOrder(queue, consumer);
   consumer.unsettled.clear(state);
   reached('shard.consumer-lost-its-queue');
-  if (consumer.state === 'active') state.effects.consumersCancelled.push(consumer.address);
+  if (consumer.isConsuming) state.effects.consumersCancelled.push(consumer.address);
   consumer.state = 'queue-deleted';
   consumer.queue = undefined;
+}
+
+function leaveOrder(queue: QueueState, consumer: Consumer): void {
+  leaveRing(consumer.state === 'waiting' ? queue.waiting! : queue, consumer);
 }
 
 /** Stops deliveries. Takes an auto-delete queue with it, if this was its last consumer. */
 export function stopConsumer(state: ShardState, consumer: Consumer): void {
   const { queue } = consumer;
-  if (consumer.state !== 'active' || !queue) return;
+  if (!consumer.isConsuming || !queue) return;
   state.tracker.touch(queue);
-  leaveRing(queue, consumer);
+  leaveOrder(queue, consumer);
   consumer.state = 'cancelled';
   queue.consumerCount--;
   noteUse(state, queue);
@@ -70,6 +78,7 @@ export function forgetConsumer(state: ShardState, consumer: Consumer): void {
   consumer.unsettled.clear(state);
   queue.consumers!.delete(consumer.serial);
   if (queue.consumers!.size === 0) queue.consumers = undefined;
+  handOverFrom(state, queue, consumer);
 }
 
 /** Forgets tombstones whose removal every session has seen. */

@@ -209,7 +209,8 @@ function areFieldsSound(command: DecodedCommand): boolean {
   if ('consumer' in command && command.consumer === 0) return false;
   if ('bytesThrough' in command && !(Number.isSafeInteger(command.bytesThrough) && command.bytesThrough >= 0))
     return false;
-  return command.kind !== CommandKind.consume || command.tag.length <= NAME_BYTES_MAX;
+  if (command.kind !== CommandKind.consume) return true;
+  return Number.isInteger(command.priority) && command.tag.length <= NAME_BYTES_MAX;
 }
 
 const readQueueId = (from: ByteReader): QueueId => queueId(from.u48());
@@ -235,6 +236,7 @@ export function readQueueConfig(from: ByteReader): QueueConfig {
     name,
     autoDelete: (flags & QueueConfigFlag.autoDelete) !== 0,
     exclusive: (flags & QueueConfigFlag.exclusive) !== 0,
+    singleActive: (flags & QueueConfigFlag.singleActive) !== 0,
     messageTtlMs,
     expiresMs,
   };
@@ -251,7 +253,8 @@ export function readCommand(from: ByteReader, kind: CommandKind): DecodedCommand
       const consumer = readConsumerId(from);
       const queue = readQueueId(from);
       const exclusive = (from.u8() & 1) !== 0;
-      return { kind, consumer, queue, exclusive, ...readCredit(from), tag: from.string() };
+      const priority = from.f64();
+      return { kind, consumer, queue, exclusive, priority, ...readCredit(from), tag: from.string() };
     }
     case CommandKind.credit:
       return { kind, consumer: readConsumerId(from), ...readCredit(from) };

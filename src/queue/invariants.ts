@@ -1,5 +1,5 @@
 import { assert } from '../lib/assert.ts';
-import { ringOf } from './consumers.ts';
+import { consumersInOrder } from './consumer-rings.ts';
 import { isBefore, NEVER } from './deadlines.ts';
 import { deadlineMsOf } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
@@ -15,6 +15,7 @@ export function checkInvariants(state: ShardState): void {
   for (const queue of state.queues.values()) {
     checkQueue(state, queue);
     checkConsumers(queue);
+    checkSingleActive(queue);
     ready += queue.ready;
     checkedOut += queue.unacked;
     countLarge(queue, large);
@@ -76,11 +77,11 @@ function checkQueue(state: ShardState, queue: QueueState): void {
 
 function checkConsumers(queue: QueueState): void {
   let unsettled = 0;
-  let active = 0;
+  let consuming = 0;
   for (const consumer of queue.consumers?.values() ?? []) {
     const { count } = consumer.unsettled;
     unsettled += count;
-    if (consumer.state === 'active') active++;
+    if (consumer.isConsuming) consuming++;
     assert(consumer.queue === queue, () => `consumer ${consumer.serial} is in a queue that it does not know`);
     assert(count <= consumer.lastDelivery, () => `consumer ${consumer.serial} holds more than it was given`);
     let held = 0;
@@ -89,12 +90,37 @@ function checkConsumers(queue: QueueState): void {
   }
   assert(unsettled === queue.unacked, () => `consumers of queue ${queue.id} hold ${unsettled} of ${queue.unacked}`);
   assert(
-    active === queue.consumerCount,
-    () => `queue ${queue.id} counts ${queue.consumerCount} consumers, has ${active}`,
+    consuming === queue.consumerCount,
+    () => `queue ${queue.id} counts ${queue.consumerCount} consumers, has ${consuming}`,
   );
-  for (const consumer of ringOf(queue)) assert(consumer.state === 'active', 'a stopped consumer is in service order');
+  const order = consumersInOrder(queue);
+  for (const [i, consumer] of order.entries()) {
+    assert(consumer.state === 'active', 'a stopped consumer is in service order');
+    assert(i === 0 || order[i - 1]!.priority >= consumer.priority, 'a lower priority comes first in service order');
+  }
   const isServed = queue.ready === 0 || queue.isTouched || queue.ringFront === undefined;
   assert(isServed, () => `queue ${queue.id} has ready messages and a consumer in service order, but is not looked at`);
+}
+
+/** One takes messages; while others wait there is one, or one that is about to be forgotten. */
+function checkSingleActive(queue: QueueState): void {
+  const { config, singleActive, id } = queue;
+  const consumers = [...(queue.consumers?.values() ?? [])];
+  const waiting = consumers.filter(({ state }) => state === 'waiting');
+  if (!config.singleActive) {
+    assert(singleActive === undefined && waiting.length === 0, () => `consumers wait for their turn in queue ${id}`);
+    return;
+  }
+  const active = consumers.filter(({ state }) => state === 'active');
+  assert(active.length <= 1, () => `queue ${id} has ${active.length} active consumers`);
+  assert(active.length === 0 || active[0] === singleActive, () => `queue ${id} knows another active consumer`);
+  assert(waiting.length === 0 || singleActive !== undefined, () => `queue ${id} has nobody to wait for`);
+  const isGoing = singleActive?.state === 'cancelled' && singleActive.pendingWork > 0;
+  assert(singleActive === undefined || active.length === 1 || isGoing, () => `queue ${id} is held by who has gone`);
+  const inLine = queue.waiting ? consumersInOrder(queue.waiting) : [];
+  waiting.sort((a, b) => b.priority - a.priority || a.serial - b.serial);
+  const isLine = inLine.length === waiting.length && inLine.every((consumer, i) => consumer === waiting[i]);
+  assert(isLine, () => `those who wait in queue ${id} are not in line`);
 }
 
 function countLarge(queue: QueueState, large: Map<number, number>): void {

@@ -4,7 +4,8 @@ import type { QueueId } from '../lib/ids.ts';
 import type { PageKey } from '../raft/checkpoint.ts';
 import { PageKind, type PageTracker, StatePage } from './checkpoint-pages.ts';
 import { type QueueConfig, writeQueueConfig } from './commands.ts';
-import { type Consumer, ringOf } from './consumers.ts';
+import { type ConsumerRings, consumersInOrder } from './consumer-rings.ts';
+import type { Consumer } from './consumers.ts';
 import { Deadline, NEVER } from './deadlines.ts';
 import { CHUNK_REFERENCES } from './limits.ts';
 import { ReturnedPositions } from './ready-list.ts';
@@ -17,7 +18,7 @@ const chunkNumberOf = (position: number): number => Math.floor(position / CHUNK_
  * were never handed out; before it they are returned (ready again), checked out, or gone. What a queue does not use yet
  * is not allocated: tens of thousands of idle queues are normal.
  */
-export class QueueState extends StatePage {
+export class QueueState extends StatePage implements ConsumerRings {
   readonly id: QueueId;
   readonly config: QueueConfig;
   /** `NEVER`: the queue sets its messages no limit. */
@@ -41,11 +42,18 @@ export class QueueState extends StatePage {
 
   /** By serial: also getters, and cancelled consumers with unsettled deliveries. */
   consumers: Map<number, Consumer> | undefined = undefined;
-  /** Active consumers. */
+  /** Those that their clients have not cancelled. */
   consumerCount = 0;
   exclusiveConsumer: Consumer | undefined = undefined;
   /** Next to be served among the consumers that had credit when they were last looked at. */
   ringFront: Consumer | undefined = undefined;
+  lowerFronts: Consumer[] | undefined = undefined;
+  /**
+   * Of a queue with a single active consumer: the active one, also after it has stopped, until what it gives back is back.
+   * While there is one the others wait.
+   */
+  singleActive: Consumer | undefined = undefined;
+  waiting: ConsumerRings | undefined = undefined;
 
   /** In the list of queues that may have something to hand out. */
   isTouched = false;
@@ -189,7 +197,8 @@ export class QueueState extends StatePage {
     if (this.config.expiresMs !== undefined) out.f64(this.usedMs);
     out.u32(this.consumers?.size ?? 0);
     if (this.consumers) for (const consumer of this.consumers.values()) consumer.encode(out);
-    const ring = ringOf(this);
+    out.u48(this.singleActive?.serial ?? 0);
+    const ring = consumersInOrder(this);
     out.u32(ring.length);
     for (const consumer of ring) out.u48(consumer.serial);
   }

@@ -3,13 +3,15 @@ import { ByteReader } from '../lib/bytes.ts';
 import { type QueueId, queueId } from '../lib/ids.ts';
 import type { Page } from '../raft/checkpoint.ts';
 import { PageKind } from './checkpoint-pages.ts';
-import { appendToRing, Consumer, type DecodedConsumer, decodeConsumer } from './consumers.ts';
+import { appendToRing } from './consumer-rings.ts';
+import { Consumer, type DecodedConsumer, decodeConsumer } from './consumers.ts';
 import { readQueueConfig } from './entry-codec.ts';
 import { type DecodedPendingWork, type DecodedReturnWork, decodePendingWork, type ReturnWork } from './pending-work.ts';
 import { noteDeadline } from './queue-deadline.ts';
 import { QueueState } from './queue-state.ts';
 import { ReferenceChunk, ReferenceState } from './reference-chunks.ts';
 import { ShardState } from './shard-state.ts';
+import { joinLine } from './single-active.ts';
 import { UnsettledPage } from './unsettled.ts';
 
 /** Builds the state whose pages these are. A key or a byte that is not this build's is a broken invariant: pages carry checksums. */
@@ -22,6 +24,8 @@ export function restoreState(pages: Iterable<Page>): ShardState {
 interface DecodedQueue {
   readonly queue: QueueState;
   readonly consumers: readonly DecodedConsumer[];
+  /** Serial; 0 if there is none. */
+  readonly singleActive: number;
   readonly ring: readonly number[];
 }
 
@@ -91,7 +95,10 @@ class Restorer {
     decoded.sort((a, b) => a.serial - b.serial);
     const bySerial = new Map<number, Consumer>();
     for (const options of decoded) bySerial.set(options.serial, this.#restoreConsumer(options));
-    for (const { queue, ring } of this.#queues) for (const serial of ring) appendToRing(queue, bySerial.get(serial)!);
+    for (const { queue, singleActive, ring } of this.#queues) {
+      for (const serial of ring) appendToRing(queue, bySerial.get(serial)!);
+      queue.singleActive = bySerial.get(singleActive);
+    }
     return bySerial;
   }
 
@@ -108,8 +115,9 @@ class Restorer {
     if (!queue) return consumer;
     queue.consumers ??= new Map();
     queue.consumers.set(serial, consumer);
-    if (consumer.state !== 'active') return consumer;
+    if (!consumer.isConsuming) return consumer;
     queue.consumerCount++;
+    if (consumer.state === 'waiting') joinLine(queue, consumer);
     if (consumer.isExclusive) queue.exclusiveConsumer = consumer;
     return consumer;
   }
@@ -129,7 +137,13 @@ class Restorer {
     const deleted = new Map<QueueId, QueueState>();
     for (const { kind, queue: id } of this.#pending.drops) {
       if (kind !== 'delete') continue;
-      const queue = new QueueState(id, { vhost: '', name: '', autoDelete: false, exclusive: false });
+      const queue = new QueueState(id, {
+        vhost: '',
+        name: '',
+        autoDelete: false,
+        exclusive: false,
+        singleActive: false,
+      });
       queue.isDeleted = true;
       deleted.set(id, queue);
     }
@@ -198,6 +212,7 @@ function decodeQueue(from: ByteReader): DecodedQueue {
   queue.unsettledPages = from.u32();
   if (queue.config.expiresMs !== undefined) queue.usedMs = from.f64();
   const consumers = Array.from({ length: from.u32() }, () => decodeConsumer(from));
+  const singleActive = from.u48();
   const ring = Array.from({ length: from.u32() }, () => from.u48());
-  return { queue, consumers, ring };
+  return { queue, consumers, singleActive, ring };
 }

@@ -13,6 +13,7 @@ export interface ConsumerView {
   readonly tag: string;
   readonly state: ConsumerState;
   readonly isExclusive: boolean;
+  readonly priority: number;
   readonly prefetch: number;
   readonly deliverThrough: number;
   readonly bytesThrough: number;
@@ -56,13 +57,14 @@ export function consumersOf(session: Session): ConsumerView[] {
 }
 
 function viewOf(consumer: Consumer): ConsumerView {
-  const { address, tag, state, isExclusive, prefetch, deliverThrough, bytesThrough } = consumer;
+  const { address, tag, state, isExclusive, priority, prefetch, deliverThrough, bytesThrough } = consumer;
   return {
     consumer: address.consumer,
     queue: address.queue,
     tag,
     state,
     isExclusive,
+    priority,
     prefetch,
     deliverThrough,
     bytesThrough,

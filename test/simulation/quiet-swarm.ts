@@ -52,6 +52,8 @@ export const QUIET_SWARM: Complete<Swarm> = {
     forgets: undefined,
     multiples: undefined,
     autoDeletes: undefined,
+    singleActives: undefined,
+    priorities: undefined,
     volatile: undefined,
     getMs: undefined,
     countMs: undefined,

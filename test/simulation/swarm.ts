@@ -99,6 +99,10 @@ export interface WorkloadSwarm {
   readonly multiples?: number | undefined;
   /** Share of the queues that go with their last consumer. */
   readonly autoDeletes?: number | undefined;
+  /** Share of the queues with a single active consumer. */
+  readonly singleActives?: number | undefined;
+  /** Consumers have priorities. */
+  readonly priorities?: boolean | undefined;
   /** Every node has a queue in its memory, too. */
   readonly volatile?: boolean | undefined;
   /** Between two gets of one client; absent: nobody gets. */
@@ -211,6 +215,8 @@ const workloadArb: fc.Arbitrary<WorkloadSwarm> = fc.record({
   forgets: rate([0.02, 0.1]),
   multiples: rate([0.2, 0.8]),
   autoDeletes: rate([0.4, 1]),
+  singleActives: fc.option(fc.constantFrom(0.3, 1), { nil: undefined, freq: 2 }),
+  priorities: fc.option(fc.constant(true), { nil: undefined, freq: 2 }),
   volatile: fc.option(fc.constant(true), { nil: undefined, freq: 2 }),
   getMs: fc.option(fc.constantFrom({ min: 20, max: 100 }, { min: 100, max: 800 }), { nil: undefined, freq: 2 }),
   countMs: fc.option(fc.constant({ min: 20, max: 600 }), { nil: undefined, freq: 2 }),

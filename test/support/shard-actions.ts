@@ -21,6 +21,7 @@ export type Action =
       do: 'declare';
       slot: number;
       autoDelete: boolean;
+      singleActive: boolean;
       messageTtlMs: number | undefined;
       expiresMs: number | undefined;
     }
@@ -30,6 +31,7 @@ export type Action =
       slot: number;
       consumer: number;
       exclusive: boolean;
+      priority: number;
       prefetch: number;
       through: number;
       bytesThrough: number;
@@ -80,6 +82,7 @@ export const actionArb: fc.Arbitrary<Action> = fc.oneof(
       do: fc.constant('declare' as const),
       slot,
       autoDelete: fc.boolean(),
+      singleActive: fc.boolean(),
       messageTtlMs: fc.constantFrom(undefined, undefined, 0, 1, 7),
       expiresMs: fc.constantFrom(undefined, undefined, 3, 12),
     }),
@@ -100,6 +103,7 @@ export const actionArb: fc.Arbitrary<Action> = fc.oneof(
       slot,
       consumer,
       exclusive: fc.nat({ max: 5 }).map(value => value === 5),
+      priority: fc.constantFrom(0, 0, 0, 2, -1),
       ...creditFields,
     }),
   },
@@ -208,6 +212,7 @@ export function writeOf(action: Action, slots: Slots, bodyNumber: number): Write
     case 'declare':
       return declare(queue, {
         autoDelete: action.autoDelete,
+        singleActive: action.singleActive,
         messageTtlMs: action.messageTtlMs,
         expiresMs: action.expiresMs,
       });
@@ -217,6 +222,7 @@ export function writeOf(action: Action, slots: Slots, bodyNumber: number): Write
       return consume(action.consumer + 1, {
         queue,
         exclusive: action.exclusive,
+        priority: action.priority,
         prefetch: action.prefetch,
         deliverThrough: action.through,
         bytesThrough: action.bytesThrough,

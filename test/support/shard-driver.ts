@@ -50,6 +50,7 @@ export const declare =
       name: `queue-${queue}`,
       autoDelete: false,
       exclusive: false,
+      singleActive: false,
       ...config,
     });
 
@@ -73,6 +74,7 @@ export const consume =
       queue: QUEUE,
       tag: '',
       exclusive: false,
+      priority: 0,
       prefetch: 0,
       deliverThrough: 2 ** 40,
       bytesThrough: 2 ** 50,

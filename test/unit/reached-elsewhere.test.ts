@@ -39,7 +39,7 @@ function attachedClient(): ShardClient {
       fenced: () => {},
     },
   );
-  const command = { queue: QUEUE, tag: '', exclusive: false, ...CREDIT };
+  const command = { queue: QUEUE, tag: '', exclusive: false, priority: 0, ...CREDIT };
   client.consume(CONSUMER, command, { deliver: () => {}, cancelled: () => {} }, () => {});
   client.process();
   client.attached(incarnation(1), 1, 0, []);

@@ -3,6 +3,7 @@ import type { ByteWriter } from '../../lib/bytes.ts';
 import type { ConsumerId, Incarnation, QueueId } from '../../lib/ids.ts';
 import { reached } from '../../lib/reached.ts';
 import {
+  type Consume,
   type Credit,
   type QueueConfig,
   type Settlement,
@@ -126,7 +127,7 @@ export class ShardClient implements ShardLink, HomeStream {
 
   consume(
     consumer: ConsumerId,
-    command: { readonly queue: QueueId; readonly tag: string; readonly exclusive: boolean } & Credit,
+    command: Omit<Consume, 'kind' | 'consumer'>,
     receiver: ConsumerReceiver,
     onOutcome: OnOutcome,
   ): void {

@@ -31,12 +31,12 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
   {
     name: 'apply-reads-the-process',
     breaks: 'the result of an entry depends on what this process did before (R21)',
-    file: 'src/queue/consumers.ts',
-    find: '  const front = queue.ringFront;\n  if (!front) {\n    consumer.ringNext = consumer;',
+    file: 'src/queue/consumer-rings.ts',
+    find: '  const front = rings.ringFront;\n',
     replace:
       '  const counted = globalThis as { applied?: number };\n  counted.applied = (counted.applied ?? 0) + 1;\n' +
-      '  if (queue.ringFront && counted.applied % 3 === 0) queue.ringFront = queue.ringFront.ringNext;\n' +
-      '  const front = queue.ringFront;\n  if (!front) {\n    consumer.ringNext = consumer;',
+      '  if (rings.ringFront && counted.applied % 3 === 0) rings.ringFront = rings.ringFront.ringNext!;\n' +
+      '  const front = rings.ringFront;\n',
     runsMax: 150,
   },
   {
@@ -89,6 +89,30 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     runsMax: 40,
   },
   {
+    name: 'priority-ignored',
+    breaks: 'consumers are served in turn whatever their priorities are',
+    file: 'src/queue/consumer-rings.ts',
+    find: 'else if (front.priority === consumer.priority) linkBehind(front, consumer);',
+    replace: 'else if (front !== consumer) linkBehind(front, consumer);',
+    runsMax: 40,
+  },
+  {
+    name: 'waiting-consumer-never-active',
+    breaks: 'when the active consumer of a queue goes with its connection, nobody takes over',
+    file: 'src/queue/deletion.ts',
+    find: 'queue.consumers = undefined;\n  handOverFrom(state, queue, consumer);',
+    replace: 'queue.consumers = undefined;',
+    runsMax: 40,
+  },
+  {
+    name: 'two-active-after-restart',
+    breaks: 'a replica that restarts has forgotten which consumer is the active one: a newcomer is active beside it',
+    file: 'src/queue/restore.ts',
+    find: 'queue.singleActive = bySerial.get(singleActive);',
+    replace: 'void singleActive;',
+    runsMax: 40,
+  },
+  {
     name: 'one-settled-too-many',
     breaks: 'a settlement of several deliveries takes the next one, too',
     file: 'src/queue/settlement.ts',
@@ -109,7 +133,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     name: 'deletion-leaves-consumers',
     breaks: 'a queue is deleted and its consumers are not told',
     file: 'src/queue/deletion.ts',
-    find: "if (consumer.state === 'active') state.effects.consumersCancelled.push(consumer.address);",
+    find: 'if (consumer.isConsuming) state.effects.consumersCancelled.push(consumer.address);',
     replace: '',
     runsMax: 150,
   },

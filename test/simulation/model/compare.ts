@@ -62,18 +62,18 @@ export function compareCounts(model: ShardModel, machine: ShardMachine): string 
 
 function compareQueue(found: QueueOverview, { config, ready, consumers }: ModelQueue): string | undefined {
   let unacked = 0;
-  let active = 0;
+  let consuming = 0;
   let bytes = 0;
   for (const message of ready) bytes += message.bytes;
   for (const { held, state } of consumers) {
     unacked += held.size;
-    if (state === 'active') active++;
+    if (state === 'active' || state === 'waiting') consuming++;
     for (const message of held.values()) bytes += message.bytes;
   }
   if (found.name !== config.name || found.vhost !== config.vhost) return `its name is ${found.name}`;
   if (found.ready !== ready.length) return `${found.ready} messages ready, but should be ${ready.length}`;
   if (found.unacked !== unacked) return `${found.unacked} messages held, but should be ${unacked}`;
-  if (found.consumers !== active) return `${found.consumers} consumers, but should be ${active}`;
+  if (found.consumers !== consuming) return `${found.consumers} consumers, but should be ${consuming}`;
   return found.bytes === bytes ? undefined : `${found.bytes} bytes, but should be ${bytes}`;
 }
 
@@ -125,7 +125,7 @@ function compareHeld(machine: ShardMachine, consumer: ModelConsumer): string | u
   return differs(`what ${nameOf(consumer)} holds (number, entry, position, delivery count)`, found, held);
 }
 
-function viewOf({ id, queueId, tag, state, isExclusive, credit, last, bytes, held }: ModelConsumer) {
+function viewOf({ id, queueId, tag, state, isExclusive, priority, credit, last, bytes, held }: ModelConsumer) {
   const { prefetch, deliverThrough, bytesThrough } = credit;
   return {
     consumer: id,
@@ -133,6 +133,7 @@ function viewOf({ id, queueId, tag, state, isExclusive, credit, last, bytes, hel
     tag,
     state,
     isExclusive,
+    priority,
     prefetch,
     deliverThrough,
     bytesThrough,

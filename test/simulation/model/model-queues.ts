@@ -84,15 +84,15 @@ export class ModelQueues {
     return queue.ring[0];
   }
 
-  /** The first one in turn got a message and is the last one now. */
+  /** The first one in turn got a message and is the last one of its priority now. */
   rotate({ ring }: ModelQueue): void {
-    ring.push(ring.shift()!);
+    takeTurn(ring, ring.shift()!);
   }
 
-  /** Perhaps it can take a message now: its turn comes after all others. */
+  /** Perhaps it can take a message now: its turn comes after all others of its priority. */
   #offer(consumer: ModelConsumer): void {
     const ring = consumer.queue?.ring;
-    if (canTake(consumer) && ring?.includes(consumer) === false) ring.push(consumer);
+    if (canTake(consumer) && ring?.includes(consumer) === false) takeTurn(ring, consumer);
   }
 
   handOut(queue: ModelQueue, consumer: ModelConsumer): number {
@@ -206,7 +206,7 @@ export class ModelQueues {
     assert('queue' in command, 'a command of a leader in a batch of a node');
     const queue = this.all.get(command.queue);
     if (queue === undefined) return NO_SUCH_QUEUE;
-    const consumers = queue.consumers.filter(isActive).length;
+    const consumers = queue.consumers.filter(isConsuming).length;
     switch (command.kind) {
       case CommandKind.get:
         queue.usedMs = this.timeMs;
@@ -241,13 +241,15 @@ export class ModelQueues {
     const queue = this.all.get(command.queue);
     if (queue === undefined) return NO_SUCH_QUEUE;
     if (session.consumers.has(command.consumer)) return { kind: 'consumer-exists' };
-    const others = queue.consumers.filter(isActive);
-    if (others.some(other => other.isExclusive) || (command.exclusive && others.length > 0)) {
+    const { singleActive } = queue.config;
+    const others = queue.consumers.filter(isConsuming);
+    if (others.some(other => other.isExclusive) || (command.exclusive && (others.length > 0 || singleActive))) {
       return { kind: 'exclusive-refused' };
     }
     queue.usedMs = this.timeMs;
-    const { consumer: id, tag, exclusive } = command;
-    const added = { id, tag, isExclusive: exclusive, state: 'active', credit: command } as const;
+    const { consumer: id, tag, exclusive: isExclusive, priority } = command;
+    const state = singleActive && others.length > 0 ? 'waiting' : 'active';
+    const added = { id, tag, isExclusive, priority, state, credit: command } as const;
     this.#offer(this.#addConsumer(session, queue, added));
     return undefined;
   }
@@ -259,7 +261,8 @@ export class ModelQueues {
     if (message === undefined) return { kind: 'empty' };
     const credit = { prefetch: 0, deliverThrough: 0, bytesThrough: 0 };
     const getter =
-      known ?? this.#addConsumer(session, queue, { id, tag: '', isExclusive: false, state: 'getter', credit });
+      known ??
+      this.#addConsumer(session, queue, { id, tag: '', isExclusive: false, priority: 0, state: 'getter', credit });
     const number = this.handOut(queue, getter);
     const { entry, position } = message.parts[0]!;
     const parts = message.parts.length > 1 ? message.parts : undefined;
@@ -277,7 +280,7 @@ export class ModelQueues {
   #addConsumer(
     session: ModelSession,
     queue: ModelQueue,
-    added: Pick<ModelConsumer, 'id' | 'tag' | 'isExclusive' | 'state' | 'credit'>,
+    added: Pick<ModelConsumer, 'id' | 'tag' | 'isExclusive' | 'priority' | 'state' | 'credit'>,
   ): ModelConsumer {
     const start = { queueId: queue.id, last: 0, bytes: 0, held: new Map() };
     const consumer: ModelConsumer = { session, queue, ...start, ...added };
@@ -286,14 +289,20 @@ export class ModelQueues {
     return consumer;
   }
 
-  /** Nothing more is handed out to it; an auto-delete queue goes with its last consumer. */
+  /** Nothing more is handed out to it; an auto-delete queue goes with its last consumer. Whoever waits longest takes its turn. */
   #stop(consumer: ModelConsumer): void {
     const { queue } = consumer;
-    if (consumer.state !== 'active' || queue === undefined) return;
+    if (!isConsuming(consumer) || queue === undefined) return;
     consumer.state = 'cancelled';
     queue.usedMs = this.timeMs;
     queue.ring = queue.ring.filter(other => other !== consumer);
-    if (queue.config.autoDelete && !queue.consumers.some(isActive)) this.#deleteQueue(queue);
+    if (queue.config.autoDelete && !queue.consumers.some(isConsuming)) this.#deleteQueue(queue);
+    const waiting = queue.consumers.filter(({ state }) => state === 'waiting');
+    if (waiting.length === 0 || queue.consumers.some(({ state }) => state === 'active')) return;
+    const highest = Math.max(...waiting.map(({ priority }) => priority));
+    const next = waiting.find(({ priority }) => priority === highest)!;
+    next.state = 'active';
+    this.#offer(next);
   }
 
   release(consumer: ModelConsumer): void {
@@ -320,7 +329,7 @@ export class ModelQueues {
         this.#listener.departed(message, 'deleted', consumer, number);
       }
       consumer.held.clear();
-      if (consumer.state === 'active') {
+      if (isConsuming(consumer)) {
         const { node, incarnation } = consumer.session;
         this.cancelled.push({ node, incarnation, consumer: consumer.id, queue: queue.id });
       }
@@ -333,9 +342,15 @@ export class ModelQueues {
 
 /** Shard time at which the queue has been without any use for too long. */
 const unusedUntil = ({ config: { expiresMs }, consumers, usedMs }: ModelQueue): number =>
-  expiresMs === undefined || consumers.some(isActive) ? Number.POSITIVE_INFINITY : usedMs + expiresMs;
+  expiresMs === undefined || consumers.some(isConsuming) ? Number.POSITIVE_INFINITY : usedMs + expiresMs;
 
-const isActive = ({ state }: ModelConsumer): boolean => state === 'active';
+const isConsuming = ({ state }: ModelConsumer): boolean => state === 'active' || state === 'waiting';
+
+/** Its turn is behind everybody of its priority or of a higher one. */
+function takeTurn(ring: ModelConsumer[], consumer: ModelConsumer): void {
+  const behind = ring.findIndex(({ priority }) => priority < consumer.priority);
+  ring.splice(behind === -1 ? ring.length : behind, 0, consumer);
+}
 
 export const canTake = ({ state, credit, held, last, bytes }: ModelConsumer): boolean =>
   state === 'active' &&

@@ -26,7 +26,7 @@ export interface ModelQueue {
   /** In the order of their places. */
   ready: ModelMessage[];
   readonly consumers: ModelConsumer[];
-  /** Those that wait for messages, the next to be served first. */
+  /** Those that wait for messages, the next to be served first: by priority, then in turn. */
   ring: ModelConsumer[];
   places: number;
   /** Shard time of the last get, declaration, begin or end of a consumer. */
@@ -38,10 +38,11 @@ export interface ModelConsumer {
   readonly id: ConsumerId;
   readonly tag: string;
   readonly isExclusive: boolean;
+  readonly priority: number;
   readonly queueId: QueueId;
   /** Undefined once the queue is deleted. */
   queue: ModelQueue | undefined;
-  state: 'active' | 'cancelled' | 'queue-deleted' | 'getter';
+  state: 'active' | 'waiting' | 'cancelled' | 'queue-deleted' | 'getter';
   credit: Credit;
   /** Deliveries 1 to here were given. */
   last: number;

@@ -8,6 +8,7 @@ import type { Workload } from './workload.ts';
 const RECONNECT_MS_MAX = 500;
 const CALM_ANSWER_MS_MAX = 5;
 const EXCLUSIVE_RATE = 0.03;
+const PRIORITIES = [-3, 0, 0, 2];
 
 /** What all consumers have asked for, by delivery. */
 interface Asked {
@@ -115,12 +116,13 @@ class Consumer {
     if (connection === undefined || this.#subscription !== undefined) return;
     const record = this.#workload.find(connection, this.name);
     if (record === undefined) return;
-    const { prefetchMax, bodyBytesMax } = this.#workload.swarm;
+    const { prefetchMax, bodyBytesMax, priorities } = this.#workload.swarm;
     const isBytewise = this.#random.next() < 0.3;
     const options = {
       prefetch: this.#random.integer(1, prefetchMax),
       bytesAhead: isBytewise ? this.#random.integer(1, 4 * (bodyBytesMax + 50)) : undefined,
       isExclusive: !this.#isCalm && this.#random.next() < EXCLUSIVE_RATE,
+      priority: priorities === true ? PRIORITIES[this.#random.integer(0, PRIORITIES.length - 1)]! : 0,
     };
     this.#subscription = new Subscription(this.#workload, connection, record, options, {
       delivered: (subscription, number) => this.#delivered(subscription, number),

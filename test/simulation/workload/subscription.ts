@@ -20,6 +20,7 @@ export interface SubscriptionOptions {
   /** Message bytes ahead of the client; undefined: as many as there are. */
   readonly bytesAhead: number | undefined;
   readonly isExclusive: boolean;
+  readonly priority: number;
 }
 
 /**
@@ -59,7 +60,8 @@ export class Subscription implements ConsumerReceiver {
     this.#credit = this.#wanted();
     this.#deliverThroughMax = this.#credit.deliverThrough;
     this.#client = workload.stream(connection, record);
-    const command = { queue: record.id, tag: 'simulated', exclusive: options.isExclusive, ...this.#credit };
+    const { isExclusive: exclusive, priority } = options;
+    const command = { queue: record.id, tag: 'simulated', exclusive, priority, ...this.#credit };
     const done = workload.answerOf(connection, record, 'subscription', outcome => {
       if (outcome !== undefined) listener.cancelled(this);
     });
@@ -85,7 +87,7 @@ export class Subscription implements ConsumerReceiver {
     const model = this.#workload.auditor.model(this.#workload.homeOf(this.record.id));
     const name = `(${this.id} of node ${node.id} on queue ${this.record.id})`;
     const known = model?.members.find(node.id, gateway.incarnation)?.consumers.get(this.id);
-    if (known?.state !== 'active')
+    if (known?.state !== 'active' && known?.state !== 'waiting')
       return `${name} believes that it consumes; to its shard it is ${known?.state ?? 'unknown'}`;
     const { deliverThrough } = this.#credit;
     if (known.credit.deliverThrough === deliverThrough) return undefined;

@@ -67,6 +67,7 @@ export class VolatileHomes {
         name: this.name,
         autoDelete: false,
         exclusive: false,
+        singleActive: false,
         ...expiryOf(this.#workload.swarm.expiry, 1, 1),
       });
       this.#groups.set(home.record.id, home.group);

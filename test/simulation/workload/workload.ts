@@ -78,12 +78,20 @@ export class Workload {
     return this.names[number % this.names.length]!;
   }
 
-  /** The first names are those of queues that go with their last consumer, in some runs. */
+  /** The first names are those of queues that go with their last consumer, the last ones serve one at a time, in some runs. */
   configOf(name: string): QueueRecord['config'] {
     const place = this.shardNames.indexOf(name);
     const count = this.shardNames.length;
     const autoDelete = place < (this.swarm.autoDeletes ?? 0) * count;
-    return { vhost: '/', name, autoDelete, exclusive: false, ...expiryOf(this.swarm.expiry, place, count) };
+    const singleActive = count - place <= Math.ceil((this.swarm.singleActives ?? 0) * count);
+    return {
+      vhost: '/',
+      name,
+      autoDelete,
+      exclusive: false,
+      singleActive,
+      ...expiryOf(this.swarm.expiry, place, count),
+    };
   }
 
   homeOf(queue: QueueId): GroupId {

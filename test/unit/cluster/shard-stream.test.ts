@@ -12,11 +12,11 @@ import { decodeMessageBlock } from '../../../src/queue/message-block.ts';
 import { LeadingShard } from '../../support/leading-shard.ts';
 import { ALICE, BOB, encodeCommands, message, QUEUE } from '../../support/shard-driver.ts';
 
-const CONFIG = { vhost: '/', name: 'q', autoDelete: false, exclusive: false };
+const CONFIG = { vhost: '/', name: 'q', autoDelete: false, exclusive: false, singleActive: false };
 const UNLIMITED = { prefetch: 0, deliverThrough: 2 ** 40, bytesThrough: 2 ** 50 };
 const ATTACH_TIMEOUT_MS = 100;
 const REPORT_AFTER_MS = 5_000;
-const TAG = { queue: QUEUE, tag: '', exclusive: false };
+const TAG = { queue: QUEUE, tag: '', exclusive: false, priority: 0 };
 
 /** A node's stream to a shard, whose leader it reaches by `port`; it runs when the test says so. */
 class Node {

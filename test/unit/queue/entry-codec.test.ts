@@ -3,7 +3,6 @@ import { ByteWriter } from '../../../src/lib/bytes.ts';
 import { consumerId, incarnation, nodeId, queueId } from '../../../src/lib/ids.ts';
 import {
   Settlement,
-  writeConsume,
   writeEnqueue,
   writeEnsureQueue,
   writeFence,
@@ -12,7 +11,7 @@ import {
 } from '../../../src/queue/commands.ts';
 import { BATCH_HEADER_BYTES, type BatchHeader, checkBatch, writeBatch } from '../../../src/queue/entry-codec.ts';
 import { MESSAGE_BLOCK_BYTES_MAX, PART_BYTES_MAX } from '../../../src/queue/limits.ts';
-import { encodeCommands, enqueue, message, type Write } from '../../support/shard-driver.ts';
+import { consume, encodeCommands, enqueue, message, type Write } from '../../support/shard-driver.ts';
 
 const HEADER: BatchHeader = {
   node: nodeId(3),
@@ -85,21 +84,18 @@ describe('a batch from another node', () => {
     [
       'a queue name is too long',
       out =>
-        writeEnsureQueue(out, queueId(1), { vhost: '/', name: 'n'.repeat(256), autoDelete: false, exclusive: false }),
-    ],
-    [
-      'credit is no number',
-      out =>
-        writeConsume(out, {
-          consumer: consumerId(1),
-          queue: queueId(1),
-          tag: '',
+        writeEnsureQueue(out, queueId(1), {
+          vhost: '/',
+          name: 'n'.repeat(256),
+          autoDelete: false,
           exclusive: false,
-          prefetch: 0,
-          deliverThrough: 1,
-          bytesThrough: Number.NaN,
+          singleActive: false,
         }),
     ],
+    ['credit is no number', consume(1, { bytesThrough: Number.NaN })],
+    ['a priority is no number', consume(1, { priority: Number.NaN })],
+    ['a priority is no integer', consume(1, { priority: 0.5 })],
+    ['a priority has no end', consume(1, { priority: Number.NEGATIVE_INFINITY })],
   ])('is refused when %s', (_what, write) => {
     expect(problemOf(batchOf({}, write))).toBe('bad-command');
   });
