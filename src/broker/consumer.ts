@@ -1,7 +1,7 @@
 import type { ConsumerId } from '../lib/ids.ts';
 import { Settlement } from '../queue/commands.ts';
 import type { AheadWindow } from './ahead-budget.ts';
-import type { ConsumerHandle, SettleHow } from './broker.ts';
+import type { ConsumerHandle, Delivery, SettleHow } from './broker.ts';
 import type { ConsumerReceiver, HomeStream } from './gateway.ts';
 
 export interface ConsumerOptions {
@@ -82,6 +82,7 @@ export class Consumer implements ConsumerReceiver {
   get stream(): HomeStream {
     return this.#stream;
   }
+  /** The last one that went to the client. */
   get delivered(): number {
     return this.#delivered;
   }
@@ -102,11 +103,15 @@ export class Consumer implements ConsumerReceiver {
       this.#stream.settle(this.id, Settlement.return, [number, number]);
       return;
     }
+    this.#outstanding++;
+    this.#listener.deliver(this, number, deliveryCount, content, more);
+  }
+
+  /** It goes to the client now: what waits for the session's prefetch must not pass for flushed. */
+  handedOver({ number, content, more }: Delivery): void {
     this.#delivered = number;
     this.#deliveredBytes += content.length;
     for (const part of more) this.#deliveredBytes += part.length;
-    this.#outstanding++;
-    this.#listener.deliver(this, number, deliveryCount, content, more);
   }
 
   /** The shard does not want it. */

@@ -9,7 +9,9 @@ interface Parked {
 /**
  * The prefetch that all consumers of a session share (AMQP: `basic.qos` with `global`). Each of them gets an even share as
  * credit, at least one message, and a share shrinks only as its messages are settled: so the shards may hand out more than
- * the client is to have. That much waits here, in order: at most one share for each consumer.
+ * the client is to have. That much waits here, in order: at most one share for each consumer. Deliveries that are
+ * acknowledged automatically do not count, but wait like the others while the client has all it may have, as in RabbitMQ;
+ * so many of them as their consumer may be ahead of the socket.
  */
 export class SessionPrefetch {
   readonly #handOver: (consumer: Consumer, delivery: Delivery) => void;
@@ -35,8 +37,7 @@ export class SessionPrefetch {
   /** The delivery's bytes need not outlive the call. */
   delivered(consumer: Consumer, delivery: Delivery): void {
     if (this.#hasRoom()) {
-      this.#withClient++;
-      this.#handOver(consumer, delivery);
+      this.#handOn(consumer, delivery);
       return;
     }
     const kept = { ...delivery, content: delivery.content.slice(), more: delivery.more.map(part => part.slice()) };
@@ -51,7 +52,7 @@ export class SessionPrefetch {
   /** The consumer is gone with everything it had, `unsettled` messages. */
   forget(consumer: Consumer, unsettled: number): void {
     const parked = this.takeParked(consumer).length;
-    this.settled(unsettled - parked);
+    if (!consumer.autoAck) this.settled(unsettled - parked);
   }
 
   /** Numbers of deliveries that the consumer's client has not seen and will not see. */
@@ -73,8 +74,12 @@ export class SessionPrefetch {
   #release(): void {
     while (this.#parked.length > 0 && this.#hasRoom()) {
       const { consumer, delivery } = this.#parked.shift()!;
-      this.#withClient++;
-      this.#handOver(consumer, delivery);
+      this.#handOn(consumer, delivery);
     }
+  }
+
+  #handOn(consumer: Consumer, delivery: Delivery): void {
+    if (!consumer.autoAck) this.#withClient++;
+    this.#handOver(consumer, delivery);
   }
 }

@@ -67,6 +67,8 @@ export class Session implements BrokerSession, ConsumerListener {
   /** Not answered yet: the connection must not end before it is known which exclusive queues are its own. */
   readonly #declaring = new Set<Promise<unknown>>();
   #prefetchOfConsumers = 0;
+  /** Replies wait for nothing: whoever asks may do so because of a message that it has not settled. */
+  #replyConsumer: ConsumerHandle | undefined;
   #isClosed = false;
 
   constructor(options: SessionOptions, deps: SessionDependencies) {
@@ -203,6 +205,7 @@ export class Session implements BrokerSession, ConsumerListener {
     const name = replyQueueName(this.#deps.generateQueueName());
     const declared = await this.#declare(replyQueue(name), true);
     if (!declared.ok) return declared;
+    this.#replyConsumer = consumer;
     const flags = { autoAck: true, exclusive: true, arguments: EMPTY_TABLE, window: undefined };
     const consumed = await this.#consumeFrom(declared.value.queue, { queue: name, consumer, tag, ...flags });
     return consumed.ok ? { ok: true, value: { queue: name } } : consumed;
@@ -306,17 +309,18 @@ export class Session implements BrokerSession, ConsumerListener {
     const redelivered = deliveryCount > 0;
     const { handle, isOfQuorumQueue } = consumer;
     const delivery = { consumer: handle, number, redelivered, deliveryCount, isOfQuorumQueue, content, more };
-    if (consumer.autoAck) this.#handOver(consumer, delivery);
+    if (handle === this.#replyConsumer) this.#handOver(consumer, delivery);
     else this.#prefetch.delivered(consumer, delivery);
   }
 
   #handOver(consumer: Consumer, delivery: Delivery): void {
+    consumer.handedOver(delivery);
     this.#deps.delivered(consumer);
     this.#deps.listener.deliver(delivery);
   }
 
   cancelled(consumer: Consumer, unsettled: number): void {
-    if (!consumer.autoAck) this.#prefetch.forget(consumer, unsettled);
+    this.#prefetch.forget(consumer, unsettled);
     this.#lingering.delete(consumer.handle);
     if (this.#consumers.get(consumer.handle) !== consumer) return;
     this.#consumers.delete(consumer.handle);

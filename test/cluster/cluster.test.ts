@@ -134,6 +134,30 @@ describe('three servers', () => {
     await cluster.allServing(30_000);
   }, 90_000);
 
+  it('go on with the next consumer of a queue that serves one at a time when the node of the active one is killed', async () => {
+    const queue = 'one-at-a-time';
+    const options = { durable: true, arguments: { 'x-single-active-consumer': true } };
+    await (await open(cluster, 'warren-0')).assertQueue(queue, options);
+    const victim = await cluster.leaderOf(queue);
+    const [other, third] = ['warren-0', 'warren-1', 'warren-2'].filter(name => name !== victim);
+    const taken: Record<string, string[]> = { active: [], next: [] };
+    const take = (who: string) => (message: ConsumeMessage | null) =>
+      taken[who]!.push(`${message?.content.toString()}${message?.fields.redelivered ? ' again' : ''}`);
+    const active = await open(cluster, victim);
+    await active.prefetch(2);
+    await active.consume(queue, take('active'));
+    await (await open(cluster, other!)).consume(queue, take('next'));
+    const publisher = await open(cluster, third!);
+    for (const body of ['a', 'b', 'c', 'd']) await confirmed(publisher, queue, body);
+    await eventually('the active consumer to have all it may', 20_000, () => taken.active!.length === 2);
+    expect(taken.next).toEqual([]);
+    await cluster.stopNode(victim);
+    await eventually('the next consumer to take over', 30_000, () => taken.next!.length === 4);
+    expect(taken.next).toEqual(['a again', 'b again', 'c', 'd']);
+    cluster.startNode(victim);
+    await cluster.allServing(30_000);
+  }, 90_000);
+
   it('keep their messages when all of them are stopped and started', async () => {
     const channel = await open(cluster, 'warren-0');
     await channel.assertQueue('kept', { durable: true });

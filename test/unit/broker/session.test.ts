@@ -351,6 +351,57 @@ describe('consuming', () => {
     expect(new Set(seen).size).toBe(6);
   });
 
+  it('neither counts automatic acknowledgements in the prefetch of its session, nor shares it with them', async () => {
+    const client = await Client.connect();
+    await fill(client, 5);
+    client.session.setPrefetch('session', 2);
+    await client.consume('q', 1, { autoAck: true });
+    await client.flush();
+    expect(client.taken).toHaveLength(5);
+    await client.declare('other');
+    await client.consume('other', 2);
+    for (const body of ['a', 'b', 'c']) client.publish('other', body);
+    await gateway.settle();
+    expect(client.taken.slice(5).map(({ body }) => body)).toEqual(['a', 'b']);
+  });
+
+  it('keeps back what is acknowledged automatically while the client has all that the prefetch allows', async () => {
+    const client = await Client.connect();
+    await fill(client, 1);
+    client.session.setPrefetch('session', 1);
+    await client.consume('q', 1);
+    await client.declare('other');
+    await client.consume('other', 2, { autoAck: true });
+    for (const body of ['a', 'b', 'c', 'd']) client.publish('other', body);
+    await client.flush();
+    expect(client.taken).toHaveLength(1);
+    client.publish('q', 'next');
+    await gateway.settle();
+    client.session.settle(1, 1, 1, 'settle');
+    await client.flush();
+    expect(client.taken.map(({ body }) => body)).toEqual(['0x', 'a', 'b', 'c', 'd', 'next']);
+    client.publish('other', 'e');
+    client.publish('other', 'f');
+    await client.flush();
+    // Not handed over is not acknowledged.
+    await gateway.answer(client.session.cancel(2));
+    await client.flush();
+    expect(client.taken).toHaveLength(6);
+    expect(await countOf('other')).toBe('2/0');
+  });
+
+  it('hands replies over whatever the prefetch of its session allows', async () => {
+    const client = await Client.connect();
+    await fill(client, 1);
+    client.session.setPrefetch('session', 1);
+    await client.consume('q', 1);
+    const replies = await gateway.answer(client.session.consumeReplies({ consumer: 2, tag: '' }));
+    if (!replies.ok) throw new Error(replies.error.code);
+    client.publish(replies.value.queue, 'reply');
+    await gateway.settle();
+    expect(client.taken.map(({ body }) => body)).toEqual(['0x', 'reply']);
+  });
+
   it('gives back what waited for the prefetch of its session when the consumer is cancelled', async () => {
     const client = await Client.connect();
     await fill(client, 4);
