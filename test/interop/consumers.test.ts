@@ -1,6 +1,7 @@
 import type { Channel, ChannelModel, ConsumeMessage, Options } from 'amqplib';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { eventually } from '../cluster/waiting.ts';
+import { GrpcTestClient } from '../support/grpc-client.ts';
 import { RunningCluster } from '../support/running-cluster.ts';
 
 /** Consumers of one queue that are connected to different nodes. */
@@ -72,6 +73,21 @@ it('serves consumers with a higher priority first, wherever they are', async () 
   await high.channel.checkQueue('by-priority');
   await publish('6');
   expect(await high.has(3)).toEqual(['1', '2', '6']);
+});
+
+it('knows the priorities of consumers over gRPC, too', async () => {
+  const publish = await publisher('by-any-protocol');
+  const usual = await Worker.at(0, 'by-any-protocol');
+  const grpc = new GrpcTestClient(cluster.ports[1]!.grpc);
+  const preferred = grpc.consume();
+  const priority = { value: { case: 'int32', value: 3 } } as const;
+  const open = { queue: 'by-any-protocol', window: 1, arguments: { 'x-priority': priority } };
+  preferred.send({ request: { case: 'open', value: open } });
+  await preferred.until(() => preferred.responses.length === 1);
+  await publish('1', '2');
+  await preferred.until(() => preferred.responses.length === 2);
+  expect(await usual.has(1)).toEqual(['2']);
+  grpc.close();
 });
 
 it('lets one consumer at a time have the messages of a queue that wants it so', async () => {

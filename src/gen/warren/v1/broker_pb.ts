@@ -195,6 +195,8 @@ export type ConsumeOpen = Message<"warren.v1.ConsumeOpen"> & {
   window: number;
 
   /**
+   * AMQP's consumer arguments, x-priority for example: an integer; those with a higher one are served first.
+   *
    * @generated from field: map<string, warren.v1.FieldValue> arguments = 6;
    */
   arguments: { [key: string]: FieldValue };
