@@ -206,7 +206,7 @@ export const OPTIONS: readonly Option[] = [
   integer('listen.clusterPort', 25_672, 0, 65_535, 'node to node'),
   integer(
     'messageBytesMax',
-    16 * 1024 * 1024,
+    LIMITS.messageBytesCeiling,
     1024,
     LIMITS.messageBytesCeiling,
     'largest message body; above it publishers get 406',

@@ -333,7 +333,7 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
     if (method.name === 'connection.tune-ok' && state === 'tuning') return this.#tune(method);
     if (method.name === 'connection.open' && state === 'opening') return this.#open(method);
     if (method.name === 'connection.update-secret' && state === 'running') return this.#updateSecret();
-    return amqpError('command-invalid', `unexpected method ${method.name} in connection state ${state}`);
+    return amqpError('channel-error', `unexpected method ${method.name} in connection state ${state}`);
   }
 
   #login(method: MethodOf<'connection.start-ok'>): AmqpError | undefined {

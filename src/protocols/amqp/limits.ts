@@ -47,7 +47,7 @@ export const DEFAULT_LIMITS: AmqpLimits = {
   heartbeatSeconds: 60,
   handshakeTimeoutMs: 10_000,
   closeTimeoutMs: 5_000,
-  messageBytesMax: 16 * MIB,
+  messageBytesMax: MESSAGE_BYTES_MAX,
   unfinishedBytesMax: 160 * MIB,
   nodeUnfinishedBytesMax: 512 * MIB,
   transactionBytesMax: 64 * MIB,
