@@ -1,8 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Settlement } from '../../../src/queue/commands.ts';
+import { consumerId } from '../../../src/lib/ids.ts';
+import { Settlement, writeCredit } from '../../../src/queue/commands.ts';
 import { ALICE, consume, declare, enqueue, ShardDriver, settle, type Write } from '../../support/shard-driver.ts';
 
+const credit =
+  (consumer: number, deliverThrough: number): Write =>
+  out =>
+    writeCredit(out, { consumer: consumerId(consumer), prefetch: 0, deliverThrough, bytesThrough: 1_000 });
 const many = (count: number): Write[] => Array.from({ length: count }, (_, i) => enqueue(`${i + 1}`));
 
 describe('consumers with priorities', () => {
@@ -19,8 +24,9 @@ describe('consumers with priorities', () => {
 
   it('are served as ever when the queue had to wait for them', () => {
     const driver = new ShardDriver();
-    driver.run(ALICE, declare(), ...many(4));
-    const came = driver.run(ALICE, consume(1, { deliverThrough: 1 }), consume(2, { priority: 1, deliverThrough: 2 }));
+    const poor = { deliverThrough: 0 };
+    driver.run(ALICE, declare(), ...many(4), consume(1, poor), consume(2, { ...poor, priority: 1 }));
+    const came = driver.run(ALICE, credit(1, 1), credit(2, 2));
     expect(driver.deliveries(came).map(({ consumer }) => consumer)).toEqual([2, 2, 1]);
   });
 
