@@ -3,7 +3,7 @@ import { reached } from '../lib/reached.ts';
 import { leaveRing } from './consumer-rings.ts';
 import { type Consumer, joinRing } from './consumers.ts';
 import type { DeliveryList } from './effects.ts';
-import { hasFreshFront } from './expiry.ts';
+import { hasReady } from './expiry.ts';
 import { noteDeadline } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { LARGE, type ReferenceChunk, ReferenceState } from './reference-chunks.ts';
@@ -34,7 +34,7 @@ export function checkoutTouched(state: ShardState): void {
 
 /** Returns false if the share of this `apply` is used up before the queue has run out of messages or credit. */
 function checkout(state: ShardState, queue: QueueState): boolean {
-  while (queue.ready > 0) {
+  while (hasReady(state, queue)) {
     const consumer = queue.ringFront;
     if (!consumer) return true;
     state.tracker.touch(queue);
@@ -42,7 +42,6 @@ function checkout(state: ShardState, queue: QueueState): boolean {
       leaveRing(queue, consumer);
       continue;
     }
-    if (queue.deadline !== undefined && !hasFreshFront(state, queue)) return queue.ready === 0;
     if (state.deliveriesLeft === 0) {
       reached('shard.deliveries-left-over');
       return false;
@@ -51,7 +50,7 @@ function checkout(state: ShardState, queue: QueueState): boolean {
     deliver(state, queue, consumer, state.effects.deliveries);
     queue.ringFront = consumer.ringNext;
   }
-  return true;
+  return queue.ready === 0;
 }
 
 /** Hands the queue's first ready message to `consumer`. The queue's page must have been touched. */

@@ -12,7 +12,7 @@ export const hasReady = (state: ShardState, queue: QueueState): boolean =>
  * Drops what has expired in front, and says whether the first ready message may be handed out. False: there is none, or this
  * `apply` has dropped its share. A message that came with the entry under way has its chance even if it expires at once.
  */
-export function hasFreshFront(state: ShardState, queue: QueueState): boolean {
+function hasFreshFront(state: ShardState, queue: QueueState): boolean {
   while (queue.ready > 0) {
     const expiryMs = firstExpiryMs(queue);
     if (expiryMs > state.timeMs || (expiryMs === state.timeMs && isOfThisEntry(state, queue))) return true;

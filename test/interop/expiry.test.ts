@@ -93,7 +93,7 @@ describe.each(KINDS)('in a queue that is %s', (kind, options) => {
   it('the queue itself goes when nobody uses it, and one with a consumer stays', async () => {
     const channel = await open();
     const [used, unused] = [`used-${kind}`, `unused-${kind}`];
-    for (const queue of [used, unused]) await channel.assertQueue(queue, { ...options, expires: 200 });
+    for (const queue of [used, unused]) await channel.assertQueue(queue, { ...options, expires: 3_000 });
     await channel.consume(used, () => {});
     await until(async () => !(await isThere(channel, unused)));
     expect(await isThere(channel, used)).toBe(true);
@@ -104,7 +104,7 @@ describe.each(KINDS)('in a queue that is %s', (kind, options) => {
 
 it('a queue that expired is gone for clients of every node', async () => {
   const channel = await open();
-  await channel.assertQueue('everywhere', { durable: true, expires: 100 });
+  await channel.assertQueue('everywhere', { durable: true, expires: 1_000 });
   const other = await open(elsewhere);
   await until(async () => !(await isThere(other, 'everywhere')));
   await expect(other.checkQueue('everywhere')).rejects.toThrow('404');

@@ -24,8 +24,8 @@ export const EXPIRY_CANARIES: readonly Canary[] = [
     name: 'expired-handed-out',
     breaks: 'a message whose time was over when it came back is handed out again',
     file: 'src/queue/checkout.ts',
-    find: 'if (queue.deadline !== undefined && !hasFreshFront(state, queue)) return queue.ready === 0;',
-    replace: '',
+    find: 'while (hasReady(state, queue)) {',
+    replace: 'while (queue.ready > 0) {',
     runsMax: 100,
   },
   {

@@ -5,6 +5,7 @@ import {
   writeCancel,
   writeContinue,
   writeCount,
+  writeCredit,
   writeFence,
   writePurge,
 } from '../../../src/queue/commands.ts';
@@ -89,6 +90,17 @@ describe('a message that waited for too long', () => {
     expect(messages(driver)).toMatchObject({ checkedOut: 2, expired: 0 });
     expect(driver.bodies(driver.run(ALICE, settle(Settlement.return, 1, 2, 3)))).toEqual([]);
     expect(messages(driver)).toMatchObject({ checkedOut: 0, ready: 0, expired: 2 });
+  });
+
+  it('costs no consumer its turn', () => {
+    const driver = new ShardDriver();
+    driver.run(ALICE, declare(QUEUE, { messageTtlMs: 100 }), enqueue('a'), get(9));
+    driver.run(ALICE, consume(1, { deliverThrough: 1 }), enqueue('b'), consume(2));
+    wait(driver, 200);
+    driver.run(ALICE, settle(Settlement.return, 9, 1, 1));
+    const credit = { consumer: consumerId(1), prefetch: 0, deliverThrough: 10, bytesThrough: 1_000 };
+    const { consumers } = driver.run(ALICE, out => writeCredit(out, credit), enqueue('c'), enqueue('d')).deliveries;
+    expect(consumers.map(({ consumer }) => consumer)).toEqual([1, 2]);
   });
 
   it('waits behind one that may wait for longer, and goes with it', () => {
