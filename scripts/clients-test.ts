@@ -14,6 +14,7 @@ import {
 import { RabbitMq } from '../test/clients/rabbitmq.ts';
 import { type Criterion, fact, progress, runAcceptance } from '../test/cluster/acceptance.ts';
 import { disown, own } from '../test/cluster/owned-processes.ts';
+import { nowMs } from '../test/cluster/waiting.ts';
 import { DevCluster } from '../test/cluster/warren-cluster.ts';
 
 /**
@@ -51,7 +52,11 @@ interface Broker {
 
 await runAcceptance(`clients against ${values.broker}`, async () => {
   if (programs.length === 0) throw new Error(`there is no client ${values.client}`);
-  if (values.install) installPackages(missingPackages(programs));
+  const missing = missingPackages(programs);
+  if (values.install && missing.length > 0) {
+    progress(`installing ${missing.join(' ')}`);
+    installPackages(missing);
+  }
   const folder = mkdtempSync(join(tmpdir(), 'warren-clients-'));
   const broker = await startBroker();
   try {
@@ -73,7 +78,7 @@ async function startBroker(): Promise<Broker> {
     const urls = [broker.url, broker.url, broker.url];
     return { urls, kill: () => {}, whole: async () => {}, stop: () => broker.stop() };
   }
-  const cluster = await DevCluster.start({ restartAfterMs: AWAY_MS });
+  const cluster = await DevCluster.start({ restartAfterMs: AWAY_MS, readyTimeoutMs: 120_000 });
   return {
     urls: cluster.nodes.map(({ name }) => cluster.url(name)),
     kill: number => cluster.kill(cluster.nodes[number]!.name),
@@ -86,8 +91,9 @@ async function drive(program: ClientProgram, broker: Broker, folder: string): Pr
   if (missingPackages([program]).length > 0) {
     return [fact(`${program.name} is installed (${program.packages.join(' ')})`, false)];
   }
-  progress(program.name);
+  const startMs = nowMs();
   const output = await run([...program.command(folder), ...broker.urls], broker.kill);
+  progress(`${program.name}: ${((nowMs() - startMs) / 1_000).toFixed(1)} s`);
   const results = readResults(output, program.behaviours);
   for (const { behaviour, failure } of results) if (failure !== undefined) progress(`  ${behaviour}: ${failure}`);
   return results.map(result => criterion(program, result));

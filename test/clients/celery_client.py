@@ -1,6 +1,6 @@
 """Celery with default settings through a list of its own: arguments are three broker URLs; one line per behaviour on standard output.
 
-Celery itself refuses chords on the rpc result backend, whatever the broker; that is shown too.
+Celery itself refuses chords on the rpc result backend, whatever the broker; that is shown, and chords with results in files.
 """
 
 import os
@@ -14,6 +14,7 @@ from behaviours import Behaviours, check
 
 urls = sys.argv[1:4]
 os.environ["CLIENTS_BROKER"] = urls[0]
+os.environ["CLIENTS_BACKEND"] = "rpc://"
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT_SECONDS = 40
 
@@ -24,10 +25,10 @@ behaviours = Behaviours()
 workers = []
 
 
-def start_worker(number):
+def start_worker(number, **more):
     """Celery's own command line, in a process group of its own."""
     command = [sys.executable, "-m", "celery", "-A", "celery_tasks", "worker", "-c", "2", "-l", "ERROR", "-n", f"w{len(workers)}@%h"]
-    environment = {**os.environ, "CLIENTS_BROKER": urls[number % len(urls)], "C_FORCE_ROOT": "1"}
+    environment = {**os.environ, "CLIENTS_BROKER": urls[number % len(urls)], "C_FORCE_ROOT": "1", **more}
     worker = subprocess.Popen(command, cwd=HERE, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     workers.append(worker)
     return worker
@@ -75,9 +76,22 @@ def _():
     check(False, "not refused")
 
 
-@behaviours.add("a-task-acknowledged-late-survives-its-worker")
+@behaviours.add("a-chord-with-results-in-files-comes-together")
 def _():
     kill(workers[0])
+    with tempfile.TemporaryDirectory() as folder:
+        backend = f"file://{folder}"
+        worker = start_worker(1, CLIENTS_BACKEND=backend)
+        code = "import celery_tasks as t; from celery import chord; " \
+            "print(chord([t.add.s(i, i) for i in range(5)])(t.total.s()).get(timeout=%d))" % LIMIT_SECONDS
+        environment = {**os.environ, "CLIENTS_BACKEND": backend}
+        output = subprocess.run([sys.executable, "-c", code], cwd=HERE, env=environment, capture_output=True, text=True)
+        kill(worker)
+        check(output.stdout.strip() == "20", f"chord {output.stdout} {output.stderr[-300:]}")
+
+
+@behaviours.add("a-task-acknowledged-late-survives-its-worker")
+def _():
     first = start_worker(1)
     with tempfile.TemporaryDirectory() as folder:
         starts = os.path.join(folder, "starts")

@@ -5,7 +5,7 @@ import time
 
 from celery import Celery
 
-app = Celery("clients", broker=os.environ["CLIENTS_BROKER"], backend="rpc://")
+app = Celery("clients", broker=os.environ["CLIENTS_BROKER"], backend=os.environ["CLIENTS_BACKEND"])
 
 
 @app.task
@@ -18,6 +18,11 @@ def third_time_lucky(self):
     if self.request.retries < 2:
         raise self.retry(countdown=0.1)
     return self.request.retries
+
+
+@app.task
+def total(numbers):
+    return sum(numbers)
 
 
 @app.task

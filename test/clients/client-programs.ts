@@ -8,8 +8,8 @@ export interface ClientProgram {
   readonly name: string;
   /** Debian packages that it needs. */
   readonly packages: readonly string[];
-  /** The library itself, as a file that those packages install; a missing one is a failure. A library from npm comes with the run. */
-  readonly needs?: string;
+  /** What those packages install and the program uses, as files; a missing one is a failure. A library from npm comes with the run. */
+  readonly needs: readonly string[];
   readonly behaviours: readonly string[];
   /** It asks for nodes to be killed (`kill N` on standard output), which one RabbitMQ for comparison does not survive. */
   readonly kills?: true;
@@ -28,11 +28,13 @@ function goCommand(folder: string): readonly string[] {
   return [program];
 }
 
+const JAVA = ['amqp-client', 'slf4j-api', 'slf4j-nop'].map(jar => `/usr/share/java/${jar}.jar`);
+
 const javaCommand =
   (name: string) =>
   (folder: string): readonly string[] => {
     const classes = join(folder, 'java');
-    const path = ['amqp-client', 'slf4j-api', 'slf4j-nop'].map(jar => `/usr/share/java/${jar}.jar`).join(':');
+    const path = JAVA.join(':');
     execFileSync('javac', ['-cp', path, '-d', classes, join(HERE, `${name}.java`)]);
     return ['java', '-cp', `${path}:${classes}`, name];
   };
@@ -52,56 +54,56 @@ export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
   {
     name: 'pika',
     packages: ['python3-pika'],
-    needs: '/usr/lib/python3/dist-packages/pika',
+    needs: ['/usr/bin/python3', '/usr/lib/python3/dist-packages/pika'],
     behaviours: BEHAVIOURS,
     command: python('pika_client.py'),
   },
   {
     name: 'py-amqp',
     packages: ['python3-amqp'],
-    needs: '/usr/lib/python3/dist-packages/amqp',
+    needs: ['/usr/bin/python3', '/usr/lib/python3/dist-packages/amqp'],
     behaviours: BEHAVIOURS,
     command: python('py_amqp_client.py'),
   },
   {
     name: 'kombu',
     packages: ['python3-kombu'],
-    needs: '/usr/lib/python3/dist-packages/kombu',
+    needs: ['/usr/bin/python3', '/usr/lib/python3/dist-packages/kombu'],
     behaviours: BEHAVIOURS,
     command: python('kombu_client.py'),
   },
   {
     name: 'bunny',
     packages: ['ruby-bunny'],
-    needs: '/usr/share/doc/ruby-bunny',
+    needs: ['/usr/bin/ruby', '/usr/share/doc/ruby-bunny'],
     behaviours: BEHAVIOURS,
     command: () => ['/usr/bin/ruby', join(HERE, 'bunny_client.rb')],
   },
   {
     name: 'php-amqplib',
     packages: ['php-amqplib', 'php-cli', 'php-mbstring'],
-    needs: '/usr/share/php/PhpAmqpLib/autoload.php',
+    needs: ['/usr/bin/php', '/usr/share/php/PhpAmqpLib/autoload.php'],
     behaviours: BEHAVIOURS,
     command: () => ['/usr/bin/php', join(HERE, 'php_amqplib_client.php')],
   },
   {
     name: 'amqp091-go',
     packages: ['golang-github-rabbitmq-amqp091-go-dev', 'golang-go'],
-    needs: '/usr/share/gocode/src/github.com/rabbitmq/amqp091-go',
+    needs: ['/usr/bin/go', '/usr/share/gocode/src/github.com/rabbitmq/amqp091-go'],
     behaviours: BEHAVIOURS,
     command: goCommand,
   },
   {
     name: 'Java client',
     packages: ['librabbitmq-client-java', 'default-jdk-headless'],
-    needs: '/usr/share/java/amqp-client.jar',
+    needs: ['/usr/bin/javac', ...JAVA],
     behaviours: BEHAVIOURS,
     command: javaCommand('JavaClient'),
   },
   {
     name: 'Java client, automatic recovery',
     packages: ['librabbitmq-client-java', 'default-jdk-headless'],
-    needs: '/usr/share/java/amqp-client.jar',
+    needs: ['/usr/bin/javac', ...JAVA],
     behaviours: [
       'a-consumer-and-its-publisher-go-on-after-their-node-was-killed',
       'server-named-queues-bindings-and-consumers-are-recovered',
@@ -112,6 +114,7 @@ export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
   {
     name: 'amqplib',
     packages: [],
+    needs: [],
     // The library has no way to ask for transactions.
     behaviours: behavioursWithout('a-transaction-is-all-or-nothing'),
     command: () => [process.execPath, join(HERE, 'amqplib-client.mjs')],
@@ -119,12 +122,14 @@ export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
   {
     name: 'rabbitmq-client',
     packages: [],
+    needs: [],
     behaviours: BEHAVIOURS,
     command: npmCommand('rabbitmq-client.mjs', 'rabbitmq-client', ['rabbitmq-client@5.0.8']),
   },
   {
     name: 'amqp-connection-manager',
     packages: [],
+    needs: [],
     behaviours: ['a-channel-goes-on-after-its-node-was-killed', 'exclusive-queues-and-bindings-are-set-up-again'],
     kills: true,
     command: npmCommand('amqp-connection-manager-client.mjs', 'amqp-connection-manager', [
@@ -135,7 +140,7 @@ export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
   {
     name: 'rabbitmq-c',
     packages: ['amqp-tools'],
-    needs: '/usr/bin/amqp-publish',
+    needs: ['/usr/bin/amqp-publish'],
     behaviours: [
       'a-declared-queue-takes-a-message-and-gives-it',
       'an-empty-queue-has-the-status-of-its-own',
@@ -148,13 +153,14 @@ export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
   {
     name: 'Celery',
     packages: ['python3-celery'],
-    needs: '/usr/lib/python3/dist-packages/celery',
+    needs: ['/usr/bin/python3', '/usr/lib/python3/dist-packages/celery'],
     behaviours: [
       'a-task-runs-and-its-result-comes-back',
       'a-task-is-retried-until-it-succeeds',
       'a-task-with-a-countdown-runs-when-its-time-has-come',
       'groups-and-chains-come-together',
       'chords-are-refused-by-the-rpc-backend-itself',
+      'a-chord-with-results-in-files-comes-together',
       'a-task-acknowledged-late-survives-its-worker',
     ],
     command: python('celery_client.py'),
@@ -163,14 +169,15 @@ export const CLIENT_PROGRAMS: readonly ClientProgram[] = [
 
 /** The Debian packages of those whose library is not there. */
 export const missingPackages = (programs: readonly ClientProgram[]): string[] =>
-  programs.filter(({ needs }) => needs !== undefined && !existsSync(needs)).flatMap(({ packages }) => packages);
+  programs.filter(({ needs }) => !needs.every(file => existsSync(file))).flatMap(({ packages }) => packages);
 
-/** As root, from Debian's archive. */
+/** As root, from Debian's archive. Somebody else may be installing, and mirrors have bad moments. */
 export function installPackages(packages: readonly string[]): void {
+  const patient = ['-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::Retries=3'];
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  execFileSync('apt-get', ['update'], { stdio: 'ignore' });
-  execFileSync('apt-get', ['install', '--yes', '--no-install-recommends', ...packages], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: environment,
-  });
+  const run = (...args: readonly string[]): void => {
+    execFileSync('apt-get', [...patient, ...args], { stdio: ['ignore', 'ignore', 'inherit'], env: environment });
+  };
+  run('update');
+  run('install', '--yes', '--no-install-recommends', ...packages);
 }

@@ -9,7 +9,7 @@ import { eventually } from '../cluster/waiting.ts';
 const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 const AMQP_PORT = 25_691;
 const EPMD_PORT = '24391';
-const READY_MS = 60_000;
+const READY_MS = 180_000;
 
 /** One RabbitMQ of Debian's package with a directory and an epmd of its own, for comparison. */
 export class RabbitMq {
