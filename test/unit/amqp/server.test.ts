@@ -159,6 +159,24 @@ describe('heartbeats', () => {
     client.socket.destroy();
   });
 
+  it('find out that a client is gone which is not read', async () => {
+    const client = new RawClient();
+    await client.open(10);
+    client.send(declare);
+    await client.read(1);
+    broker.hold({ kind: 'alarm', text: 'low on memory' });
+    client.send(publish(new Uint8Array(10)), flow);
+    await new Promise(resolve => setImmediate(resolve));
+    client.socket.destroy();
+    // Its system answers the first one with a reset, on which the second one fails.
+    await expect
+      .poll(() => {
+        clock.advance(5_000);
+        return server.connectionCount;
+      })
+      .toBe(0);
+  });
+
   it('are not sent when the client wants none', async () => {
     const client = new RawClient();
     await client.open(0);
