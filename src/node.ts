@@ -7,6 +7,7 @@ import { type AccessAdministration, ClusterAccessAdministration } from './broker
 import type { HoldReason } from './broker/broker.ts';
 import { BrokerFacade } from './broker/broker-facade.ts';
 import { BrokerService } from './broker/broker-service.ts';
+import { ClusterLists } from './cluster/cluster-lists.ts';
 import { ClusterNode } from './cluster/cluster-node.ts';
 import { type ClusterStatus, StatusCollector } from './cluster/cluster-status.ts';
 import { decodeFormation, encodeFormation, type Formation } from './cluster/metadata/formation.ts';
@@ -232,16 +233,19 @@ export class RunningNode {
         },
         reviewed: () => this.#review(),
         accessChanged: () => this.#broker.service?.reviewAccess(),
-        statusReceived: (from, kind, payload) => this.#status?.received(from, kind, payload),
       },
     });
     this.#cluster = cluster;
+    const lists = new ClusterLists(cluster, {
+      clients: () => this.#broker.service,
+      volatileMachine: () => cluster.volatileMachine,
+      nextTurn: () => new Promise(resolve => setImmediate(resolve)),
+    });
     this.#status = new StatusCollector(cluster, {
-      clock,
+      lists,
       pid: process.pid,
       clusterName: this.#config.clusterName,
       connections: () => this.#broker.service?.connectionCount ?? 0,
-      volatileMachine: () => cluster.volatileMachine,
     });
     await cluster.start();
     this.#links.attach(cluster);
@@ -263,7 +267,13 @@ export class RunningNode {
           nodeBytesMax: LIMITS.nodeAheadBytesMax,
         },
       },
-      { gateway: session, randomBytes: () => randomBytes(16), isLoopback, passwords },
+      {
+        gateway: session,
+        randomBytes: () => randomBytes(16),
+        isLoopback,
+        passwords,
+        wallMs: () => this.#deps.clock.wallMs(),
+      },
     );
     service.hold(this.#hold());
     this.#broker.serve(service, new ClusterAccessAdministration(session, passwords));

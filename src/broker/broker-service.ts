@@ -5,15 +5,20 @@ import type {
   Broker,
   BrokerConnection,
   BrokerIdentity,
+  BrokerSession,
   ConnectionListener,
   ConnectRequest,
   HoldReason,
   Result,
+  SessionListener,
 } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
+import { type ClientList, type ClientPage, clientPage, type ListPosition } from './client-listing.ts';
 import { Connection } from './connection.ts';
 import type { ClusterGateway } from './gateway.ts';
 import { generatedQueueName } from './names.ts';
+import { Session } from './session.ts';
+import type { ConnectionOwner } from './topology-records.ts';
 
 export interface BrokerServiceOptions {
   readonly identity: BrokerIdentity;
@@ -30,7 +35,13 @@ export interface BrokerServiceDependencies {
   readonly randomBytes: () => Uint8Array;
   readonly isLoopback: (address: string) => boolean;
   readonly passwords: PasswordHasher;
+  readonly wallMs: () => number;
 }
+
+/** Connections count from 1. */
+const NO_CONNECTION = 0;
+/** Nothing is published or consumed. */
+const NO_EVENTS: SessionListener = { confirmed() {}, rejected() {}, deliver() {}, consumerCancelled() {} };
 
 /** The broker of one node: who is connected, and whether they may publish. */
 export class BrokerService implements Broker {
@@ -75,7 +86,7 @@ export class BrokerService implements Broker {
     const owner = { ...gateway.self, connection: gateway.nextConnectionNumber() };
     const { bodyBytesMax } = this.#options;
     const connection = new Connection(
-      { request, owner, bodyBytesMax, ahead: this.#ahead },
+      { request, owner, bodyBytesMax, ahead: this.#ahead, connectedAtMs: this.#deps.wallMs() },
       {
         gateway,
         listener,
@@ -123,6 +134,38 @@ export class BrokerService implements Broker {
       connection.review();
       if (connection.mayPublish) this.#waiting.delete(connection);
     }
+  }
+
+  /** What this node's clients have open, page by page. */
+  list<List extends ClientList>(list: List, after: ListPosition): ClientPage<List> {
+    return clientPage(list, this.#connections, after);
+  }
+
+  /** False: there is no such connection any more. */
+  closeConnection({ incarnation, connection }: Omit<ConnectionOwner, 'node'>, reason: string): boolean {
+    if (incarnation !== this.#deps.gateway.self.incarnation) return false;
+    const found = [...this.#connections].find(({ owner }) => owner.connection === connection);
+    found?.dismiss(reason);
+    return found !== undefined;
+  }
+
+  /** For what operators do to a vhost: asks for no permission and belongs to no connection. */
+  openOperatorSession(vhost: string): BrokerSession {
+    const { gateway, randomBytes } = this.#deps;
+    const owner = { ...gateway.self, connection: NO_CONNECTION };
+    const { bodyBytesMax } = this.#options;
+    return new Session(
+      { vhost, owner, bodyBytesMax, ahead: this.#ahead, channel: 1, serial: 1 },
+      {
+        gateway,
+        listener: NO_EVENTS,
+        generateQueueName: () => generatedQueueName(randomBytes()),
+        backlog: () => {},
+        delivered: () => {},
+        exclusiveDeclared: () => {},
+        closed: () => {},
+      },
+    );
   }
 
   /** Closes every client's connection: this node may no longer act for them (R24). */

@@ -32,6 +32,17 @@ export interface ConnectRequest {
   readonly peerAddress: string;
   /** The client's own name for its connection, shown to operators. */
   readonly clientName: string | undefined;
+  readonly details?: ConnectionDetails;
+}
+
+/** What operators see of a connection beside: what the client says it is, and what was agreed with it. */
+export interface ConnectionDetails {
+  readonly product?: string | undefined;
+  readonly version?: string | undefined;
+  readonly platform?: string | undefined;
+  readonly heartbeatSeconds: number;
+  readonly channelMax: number;
+  readonly frameBytesMax: number;
 }
 
 export interface ConnectionListener {
@@ -64,7 +75,8 @@ export interface BrokerConnection extends Author {
   readonly mayPublish: boolean;
   /** Why the connection's user may have no further session: to be asked before `openSession`. */
   mayOpenSession(): BrokerError | undefined;
-  openSession(listener: SessionListener): BrokerSession;
+  /** `channel` is the client's number for it, shown to operators. */
+  openSession(listener: SessionListener, channel?: number): BrokerSession;
   /** A mark for everything that was handed to `deliver` on this connection so far. */
   deliveredMark(): number;
   /**

@@ -11,6 +11,7 @@ import type {
   SessionListener,
 } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
+import type { ConnectionRow, ListedConnection } from './client-listing.ts';
 import type { Consumer } from './consumer.ts';
 import type { ClusterGateway, HomeStream } from './gateway.ts';
 import { Session } from './session.ts';
@@ -21,6 +22,7 @@ export interface ConnectionOptions {
   readonly owner: ConnectionOwner;
   readonly bodyBytesMax: number;
   readonly ahead: AheadBudget;
+  readonly connectedAtMs: number;
 }
 
 export interface ConnectionDependencies {
@@ -46,7 +48,7 @@ interface Mark {
 }
 
 /** A client's connection: its sessions, whether it may publish, and how much of what was delivered has left (R26, R30). */
-export class Connection implements BrokerConnection {
+export class Connection implements BrokerConnection, ListedConnection {
   readonly #options: ConnectionOptions;
   readonly #deps: ConnectionDependencies;
   readonly #sessions = new Set<Session>();
@@ -60,6 +62,7 @@ export class Connection implements BrokerConnection {
   #marks: Mark[] = [];
   /** An exclusive queue was declared, or may be. */
   #mayOwnQueues = false;
+  #lastSession = 0;
   #isClosed = false;
 
   constructor(options: ConnectionOptions, deps: ConnectionDependencies) {
@@ -100,11 +103,11 @@ export class Connection implements BrokerConnection {
     return checkChannelLimit(this.request.user, access, load);
   }
 
-  openSession(listener: SessionListener): BrokerSession {
+  openSession(listener: SessionListener, channel = 1): BrokerSession {
     const { gateway, generateQueueName } = this.#deps;
     const { request, owner, bodyBytesMax, ahead } = this.#options;
     const session = new Session(
-      { vhost: request.vhost, owner, bodyBytesMax, ahead },
+      { vhost: request.vhost, owner, bodyBytesMax, ahead, channel, serial: ++this.#lastSession },
       {
         gateway,
         listener,
@@ -163,6 +166,25 @@ export class Connection implements BrokerConnection {
   /** The node gives its clients up (R24). */
   expel(reason: string): void {
     this.#deps.listener.closed(reason);
+  }
+
+  /** For the lists of operators. */
+  row(): ConnectionRow {
+    const { user, vhost, protocol, peerAddress, clientName, details } = this.request;
+    const kind = this.#hold?.kind;
+    const state = kind === undefined ? 'running' : kind === 'alarm' ? 'blocked' : 'flow';
+    const { owner, connectedAtMs } = this.#options;
+    const channels = this.#sessions.size;
+    return { owner, user, vhost, protocol, peerAddress, clientName, details, state, channels, connectedAtMs };
+  }
+
+  sessions(): Iterable<Session> {
+    return this.#sessions;
+  }
+
+  /** An operator ends it. */
+  dismiss(reason: string): void {
+    this.#deps.listener.dismissed(reason);
   }
 
   /** Ends the connection if its user or vhost is gone. */

@@ -1,13 +1,16 @@
 import type { ConsumerId } from '../lib/ids.ts';
 import { Settlement } from '../queue/commands.ts';
 import type { AheadWindow } from './ahead-budget.ts';
-import type { ConsumerHandle, Delivery, SettleHow } from './broker.ts';
+import type { ConsumeRequest, ConsumerHandle, Delivery, SettleHow } from './broker.ts';
+import type { ConsumerRow, ListedConsumer } from './client-listing.ts';
+import { encodedTable } from './field-table-codec.ts';
 import type { ConsumerReceiver, HomeStream } from './gateway.ts';
 
 export interface ConsumerOptions {
-  readonly handle: ConsumerHandle;
+  /** The queue's name. */
+  readonly queue: string;
+  readonly request: ConsumeRequest;
   readonly id: ConsumerId;
-  readonly autoAck: boolean;
   readonly isOfQuorumQueue: boolean;
   /** Unsettled messages at most; 0 is unlimited. */
   readonly prefetch: number;
@@ -42,7 +45,7 @@ export const SETTLEMENTS = {
  * One consumer of one session. Grants the shard credit in messages and bytes out of what has left for the socket, so that
  * a client that does not read costs a bounded buffer and nobody else anything (R26).
  */
-export class Consumer implements ConsumerReceiver {
+export class Consumer implements ConsumerReceiver, ListedConsumer {
   readonly #options: ConsumerOptions;
   readonly #stream: HomeStream;
   readonly #listener: ConsumerListener;
@@ -55,6 +58,7 @@ export class Consumer implements ConsumerReceiver {
   #bytesThrough: number;
   /** Delivered and not settled. */
   #outstanding = 0;
+  #isAccepted = false;
   #cancelled = false;
 
   constructor(options: ConsumerOptions, stream: HomeStream, listener: ConsumerListener) {
@@ -68,13 +72,13 @@ export class Consumer implements ConsumerReceiver {
   }
 
   get handle(): ConsumerHandle {
-    return this.#options.handle;
+    return this.#options.request.consumer;
   }
   get id(): ConsumerId {
     return this.#options.id;
   }
   get autoAck(): boolean {
-    return this.#options.autoAck;
+    return this.#options.request.autoAck;
   }
   get isOfQuorumQueue(): boolean {
     return this.#options.isOfQuorumQueue;
@@ -114,6 +118,25 @@ export class Consumer implements ConsumerReceiver {
     for (const part of more) this.#deliveredBytes += part.length;
   }
 
+  /** Delivered and to be acknowledged by the client. */
+  get unacked(): number {
+    return this.autoAck ? 0 : this.#outstanding;
+  }
+
+  row(): Omit<ConsumerRow, 'owner' | 'channel' | 'vhost'> {
+    const { queue, request } = this.#options;
+    const { tag, autoAck, exclusive } = request;
+    const { unacked } = this;
+    const active = this.#isAccepted && !this.#cancelled;
+    const encoded = encodedTable(request.arguments);
+    return { queue, tag, autoAck, exclusive, prefetch: this.#limit, unacked, active, arguments: encoded };
+  }
+
+  /** The shard has taken it. */
+  accepted(): void {
+    this.#isAccepted = true;
+  }
+
   /** The shard does not want it. */
   refused(): void {
     this.#options.ahead.close();
@@ -130,7 +153,7 @@ export class Consumer implements ConsumerReceiver {
   /** Deliveries up to `number`, `bytes` in all, are in the socket's buffer: settle automatic ones, renew the credit. */
   flushedThrough(number: number, bytes: number): void {
     if (number <= this.#flushed) return;
-    if (this.#options.autoAck) this.settle(this.#flushed + 1, number, 'settle');
+    if (this.autoAck) this.settle(this.#flushed + 1, number, 'settle');
     this.#flushed = number;
     const { ahead } = this.#options;
     const messagesLeft = this.#deliverThrough - number;
@@ -157,7 +180,7 @@ export class Consumer implements ConsumerReceiver {
 
   /** Unsettled messages at most, by both limits; 0 is unlimited. Automatic acknowledgement leaves nothing unsettled. */
   get #limit(): number {
-    if (this.#options.autoAck) return 0;
+    if (this.autoAck) return 0;
     if (this.#share === 0 || this.#prefetch === 0) return this.#share + this.#prefetch;
     return Math.min(this.#share, this.#prefetch);
   }

@@ -29,6 +29,10 @@ export class SessionGetters {
     this.#gateway = gateway;
   }
 
+  get unsettled(): number {
+    return this.#got.size;
+  }
+
   /** The home's decision when it is neither a message nor that there is none. */
   async take(
     stream: HomeStream,

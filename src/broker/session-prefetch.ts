@@ -23,6 +23,10 @@ export class SessionPrefetch {
     this.#handOver = handOver;
   }
 
+  get limit(): number {
+    return this.#limit;
+  }
+
   /** 0 is unlimited. */
   setLimit(limit: number): void {
     this.#limit = limit;

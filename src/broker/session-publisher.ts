@@ -67,6 +67,11 @@ export class SessionPublisher implements PublishOrigin {
     this.#deps = deps;
   }
 
+  /** Publishes that want a confirm and have no answer yet. */
+  get unconfirmed(): number {
+    return this.#unanswered;
+  }
+
   publish(publish: Publish): PublishResult {
     const tooLarge = this.#checkSize(publish);
     if (tooLarge) return tooLarge;

@@ -18,6 +18,7 @@ import type {
   SettleHow,
 } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
+import type { ChannelRow, ListedSession } from './client-listing.ts';
 import { Consumer, type ConsumerListener } from './consumer.ts';
 import { EMPTY_TABLE } from './field-table.ts';
 import type { ClusterGateway, Decision, HomeStream } from './gateway.ts';
@@ -35,6 +36,10 @@ export interface SessionOptions {
   readonly owner: ConnectionOwner;
   readonly bodyBytesMax: number;
   readonly ahead: AheadBudget;
+  /** The client's number for it. */
+  readonly channel: number;
+  /** Ascending with each session of the connection. */
+  readonly serial: number;
 }
 
 export interface SessionDependencies {
@@ -53,7 +58,7 @@ export interface SessionDependencies {
 const failed = (error: BrokerError): { readonly ok: false; readonly error: BrokerError } => ({ ok: false, error });
 
 /** A channel's worth of work: checks names against the topology, speaks to the homes of queues, keeps its consumers. */
-export class Session implements BrokerSession, ConsumerListener {
+export class Session implements BrokerSession, ConsumerListener, ListedSession {
   readonly #options: SessionOptions;
   readonly #deps: SessionDependencies;
   readonly #publisher: SessionPublisher;
@@ -77,6 +82,31 @@ export class Session implements BrokerSession, ConsumerListener {
     this.#publisher = new SessionPublisher(options, deps);
     this.#getters = new SessionGetters(deps.gateway);
   }
+
+  // ---- For the lists of operators ----
+
+  get serial(): number {
+    return this.#options.serial;
+  }
+
+  row(): Omit<ChannelRow, 'owner' | 'user' | 'vhost'> {
+    let unacked = this.#getters.unsettled;
+    for (const consumer of [...this.#consumers.values(), ...this.#lingering.values()]) unacked += consumer.unacked;
+    return {
+      channel: this.#options.channel,
+      consumers: this.#consumers.size,
+      unacked,
+      unconfirmed: this.#publisher.unconfirmed,
+      prefetch: this.#prefetchOfConsumers,
+      globalPrefetch: this.#prefetch.limit,
+    };
+  }
+
+  consumers(): Iterable<Consumer> {
+    return this.#consumers.values();
+  }
+
+  // ---- Publishing ----
 
   publish(publish: Publish): PublishResult {
     return this.#publisher.publish(publish);
@@ -219,9 +249,9 @@ export class Session implements BrokerSession, ConsumerListener {
     const share = this.#sharePrefetch(request.autoAck ? 0 : 1);
     const consumer = new Consumer(
       {
-        handle: request.consumer,
+        queue: queue.name,
+        request,
         id: this.#deps.gateway.nextConsumerId(),
-        autoAck: request.autoAck,
         isOfQuorumQueue: isQuorumQueue(queue.arguments),
         prefetch: request.window ?? this.#prefetchOfConsumers,
         share,
@@ -251,6 +281,7 @@ export class Session implements BrokerSession, ConsumerListener {
         ? failed({ code: 'exclusive-consumer', vhost, name })
         : this.#gone(queue, outcome);
     }
+    consumer.accepted();
     if (this.#isClosed) await consumer.release();
     return { ok: true, value: undefined };
   }

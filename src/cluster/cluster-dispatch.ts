@@ -7,6 +7,7 @@ import { FrameKind } from './frames.ts';
 import type { GroupHost } from './group/group-host.ts';
 import { decodeGrant, decodeRenewal, decodeTopologyApplied } from './metadata/lease-frames.ts';
 import { decodeMetadataReply, type MetadataGroup } from './metadata/metadata-group.ts';
+import type { NodeCalls } from './node-calls.ts';
 import type { NodeSession } from './node-session.ts';
 import type { Peers } from './peers.ts';
 import type { Replicas } from './replicas.ts';
@@ -41,7 +42,7 @@ export interface ClusterDispatchDependencies {
   readonly news: (node: NodeId, payload: Uint8Array) => void;
   readonly load: (node: NodeId, payload: Uint8Array) => void;
   readonly snapshots: Pick<Replicas, 'snapshotRequested' | 'snapshotReceived'>;
-  readonly status: (node: NodeId, kind: FrameKind, payload: Uint8Array) => void;
+  readonly calls: NodeCalls;
   readonly logger: Logger;
 }
 
@@ -65,7 +66,7 @@ export class ClusterDispatch {
   }
 
   #dispatch(from: NodeId, link: PeerLink, kind: number, group: number, payload: Uint8Array): void {
-    const { host, peers, metadata, session, news, status } = this.#deps;
+    const { host, peers, metadata, session, news, calls } = this.#deps;
     switch (kind) {
       case FrameKind.raft: {
         const message = decodeRaftMessage(payload);
@@ -113,9 +114,9 @@ export class ClusterDispatch {
       case FrameKind.snapshotChunk:
         this.#deps.snapshots.snapshotReceived(from, groupId(group), decodeChunk(payload));
         return;
-      case FrameKind.statusRequest:
-      case FrameKind.statusReply:
-        status(from, kind, payload);
+      case FrameKind.call:
+      case FrameKind.callAnswer:
+        calls.received(from, kind, payload);
         return;
       default:
         this.#toClient(from, kind, group, payload);

@@ -17,6 +17,7 @@ import { encodeGrant, encodeRenewal, encodeTopologyApplied, type Shortages } fro
 import { encodeMetadataReply } from './metadata/metadata-group.ts';
 import type { Grant, Renewal } from './metadata/metadata-leader.ts';
 import type { MetadataEffects } from './metadata/metadata-replies.ts';
+import { NodeCalls } from './node-calls.ts';
 import { NodeNews } from './node-news.ts';
 import { NodeSession } from './node-session.ts';
 import { Peers } from './peers.ts';
@@ -49,7 +50,6 @@ export interface ClusterNodeListener {
   reviewed(): void;
   /** Users, vhosts, permissions or limits are other ones now. */
   accessChanged(): void;
-  statusReceived(from: NodeId, kind: FrameKind, payload: Uint8Array): void;
 }
 
 /** A node that takes part in a formed cluster: its replicas, its links, its incarnation. */
@@ -60,6 +60,8 @@ export class ClusterNode {
   readonly self: NodeId;
   readonly peers: Peers;
   readonly host: GroupHost;
+  /** What operators ask certain nodes. */
+  readonly calls: NodeCalls;
   readonly replicas: Replicas;
   readonly #dispatch: ClusterDispatch;
   readonly #balance: LeaderBalance;
@@ -85,6 +87,7 @@ export class ClusterNode {
       own: () => this.shortages(),
     });
     this.host = new GroupHost({ defer: deps.defer, flushJournal: () => deps.store.flush() });
+    this.calls = new NodeCalls({ peers: this.peers, clock: deps.clock, logger: deps.logger });
     this.replicas = this.#makeReplicas();
     this.#leaders = new LeaderDirectory({
       self,
@@ -126,7 +129,7 @@ export class ClusterNode {
         news: (node, payload) => this.#news.received(node, payload),
         load: (node, payload) => this.#load.received(node, payload),
         snapshots: this.replicas,
-        status: (node, kind, payload) => deps.listener.statusReceived(node, kind, payload),
+        calls: this.calls,
         logger: deps.logger,
       },
     );

@@ -1,9 +1,6 @@
-import { ByteReader, ByteWriter, utf8Decode, utf8Encode } from '../lib/bytes.ts';
-import type { Clock } from '../lib/clock.ts';
 import type { NodeId, QueueId } from '../lib/ids.ts';
-import type { ShardMachine } from '../queue/shard-machine.ts';
+import { type ClusterLists, COUNTED_MAX, type LedQueueCounts } from './cluster-lists.ts';
 import type { ClusterNode } from './cluster-node.ts';
-import { FrameKind } from './frames.ts';
 
 export interface ClusterStatus {
   readonly cluster: { readonly id: string; readonly name: string };
@@ -52,130 +49,77 @@ interface NodeReport {
   readonly connections: number;
   readonly diskAlarm: boolean;
   readonly memoryAlarm: boolean;
+  /** Those that it leads. */
   readonly shards: readonly {
     readonly id: number;
     readonly term: number;
     readonly commit: number;
     readonly lag: number;
   }[];
-  /** Of led shards and the volatile home: queue id, ready, unacked, consumers. */
-  readonly queues: readonly (readonly [QueueId, number, number, number])[];
-}
-
-const PART_BYTES = 128 * 1024;
-const ANSWER_TIMEOUT_MS = 1_000;
-
-interface Collection {
-  readonly missing: Set<NodeId>;
-  readonly reports: Map<NodeId, NodeReport>;
-  readonly parts: Map<NodeId, Uint8Array[]>;
-  readonly done: () => void;
 }
 
 export interface ClusterStatusDependencies {
-  readonly clock: Clock;
   readonly pid: number;
   readonly clusterName: string;
   readonly connections: () => number;
-  readonly volatileMachine: () => ShardMachine | undefined;
+  readonly lists: ClusterLists;
 }
 
 /** Puts together what all reachable nodes report, for `warren status`. */
 export class StatusCollector {
   readonly #node: ClusterNode;
   readonly #deps: ClusterStatusDependencies;
-  readonly #collections = new Map<number, Collection>();
-  #lastRequest = 0;
 
   constructor(node: ClusterNode, deps: ClusterStatusDependencies) {
     this.#node = node;
     this.#deps = deps;
+    node.calls.answer('report', () => this.#report());
   }
 
   async collect(): Promise<ClusterStatus> {
-    const request = ++this.#lastRequest;
-    const reports = await new Promise<Map<NodeId, NodeReport>>(resolve => {
-      const missing = new Set(this.#node.peers.nodes());
-      const own = new Map([[this.#node.self, this.#report()]]);
-      const cancel = this.#deps.clock.after(ANSWER_TIMEOUT_MS, () => done());
-      const done = (): void => {
-        cancel();
-        this.#collections.delete(request);
-        resolve(own);
-      };
-      this.#collections.set(request, { missing, reports: own, parts: new Map(), done });
-      const out = new ByteWriter(4);
-      out.u32(request);
-      for (const node of missing) this.#node.peers.send(node, 'clients', FrameKind.statusRequest, 0, out.view());
-      if (missing.size === 0) done();
-    });
-    return this.#combine(reports);
+    const { self, peers, calls } = this.#node;
+    const reports = new Map([[self, this.#report()]]);
+    const ask = async (node: NodeId): Promise<void> => {
+      const report = (await calls.call(node, 'report', null)) as NodeReport | undefined;
+      if (report !== undefined) reports.set(node, report);
+    };
+    await Promise.all([...peers.nodes()].map(ask));
+    return this.#combine(reports, await this.#queueCounts());
   }
 
-  received(from: NodeId, kind: FrameKind, payload: Uint8Array): void {
-    const reader = new ByteReader(payload);
-    const request = reader.u32();
-    if (kind === FrameKind.statusRequest) {
-      this.#answer(from, request);
-      return;
+  async #queueCounts(): Promise<Map<QueueId, LedQueueCounts>> {
+    const ids = this.#node.replicas.metadata.machine.topology.queues().map(({ id }) => id);
+    const counts = new Map<QueueId, LedQueueCounts>();
+    for (let at = 0; at < ids.length; at += COUNTED_MAX) {
+      const some = await this.#deps.lists.queueCounts(ids.slice(at, at + COUNTED_MAX));
+      for (const [id, found] of some) counts.set(id, found);
     }
-    const collection = this.#collections.get(request);
-    if (collection === undefined) return;
-    const isLast = reader.u8() === 1;
-    const parts = collection.parts.get(from) ?? [];
-    parts.push(reader.bytes(reader.remaining).slice());
-    collection.parts.set(from, parts);
-    if (!isLast) return;
-    collection.reports.set(from, JSON.parse(parts.map(utf8Decode).join('')) as NodeReport);
-    collection.missing.delete(from);
-    if (collection.missing.size === 0) collection.done();
-  }
-
-  /** A report holds numbers only, so its JSON is ASCII and may be cut anywhere. */
-  #answer(to: NodeId, request: number): void {
-    const json = utf8Encode(JSON.stringify(this.#report()));
-    for (let at = 0; at < json.length; at += PART_BYTES) {
-      const out = new ByteWriter(PART_BYTES + 8);
-      out.u32(request);
-      out.u8(at + PART_BYTES >= json.length ? 1 : 0);
-      out.bytes(json.subarray(at, at + PART_BYTES));
-      this.#node.peers.send(to, 'clients', FrameKind.statusReply, 0, out.view());
-    }
+    return counts;
   }
 
   #report(): NodeReport {
     const shards: { id: number; term: number; commit: number; lag: number }[] = [];
-    const queues: (readonly [QueueId, number, number, number])[] = [];
-    const addQueues = (machine: ShardMachine): void => {
-      for (const { id, ready, unacked, consumers } of machine.overview().queues)
-        queues.push([id, ready, unacked, consumers]);
-    };
-    for (const { group, driver, machine } of this.#node.replicas.shards()) {
+    for (const { group, driver } of this.#node.replicas.shards()) {
       if (!driver.isServing) continue;
       const { term, commit, last, peers } = driver.raft.status();
       shards.push({ id: group, term, commit, lag: Math.max(0, ...peers.map(peer => last.index - peer.match)) });
-      addQueues(machine);
     }
-    const volatile = this.#deps.volatileMachine();
-    if (volatile !== undefined) addQueues(volatile);
     const { disk: diskAlarm, memory: memoryAlarm } = this.#node.shortages();
-    return { pid: this.#deps.pid, connections: this.#deps.connections(), diskAlarm, memoryAlarm, shards, queues };
+    return { pid: this.#deps.pid, connections: this.#deps.connections(), diskAlarm, memoryAlarm, shards };
   }
 
-  #combine(reports: ReadonlyMap<NodeId, NodeReport>): ClusterStatus {
+  #combine(reports: ReadonlyMap<NodeId, NodeReport>, counts: ReadonlyMap<QueueId, LedQueueCounts>): ClusterStatus {
     const { machine } = this.#node.replicas.metadata;
     const nameOf = (node: NodeId | undefined): string | undefined =>
       node === undefined ? undefined : (machine.members.get(node)?.name ?? `node ${node}`);
     const leaders = new Map<number, NodeId>();
     const facts = new Map<number, NodeReport['shards'][number]>();
-    const counts = new Map<QueueId, readonly [QueueId, number, number, number]>();
     for (const [node, report] of reports) {
       for (const shard of report.shards) {
         if (shard.term < (facts.get(shard.id)?.term ?? 0)) continue;
         facts.set(shard.id, shard);
         leaders.set(shard.id, node);
       }
-      for (const queue of report.queues) counts.set(queue[0], queue);
     }
     return {
       cluster: { id: machine.clusterId ?? '', name: this.#deps.clusterName },
@@ -199,18 +143,15 @@ export class StatusCollector {
       })),
       queues: machine.topology.queues().map(({ id, vhost, name, durable, home }) => {
         const found = counts.get(id);
-        // A queue that nobody has used yet is not in its shard (R3).
-        const count = (at: 1 | 2 | 3): number | undefined =>
-          found?.[at] ?? (home.kind === 'volatile' || leaders.has(home.group) ? 0 : undefined);
         return {
           vhost,
           name,
           durable,
           shard: home.kind === 'shard' ? home.group : undefined,
           leader: nameOf(home.kind === 'shard' ? leaders.get(home.group) : home.node),
-          ready: count(1),
-          unacked: count(2),
-          consumers: count(3),
+          ready: found?.ready,
+          unacked: found?.unacked,
+          consumers: found?.consumers,
         };
       }),
     };

@@ -26,9 +26,9 @@ export const FrameKind = {
   consumerCancelled: 36,
   refused: 37,
   notLeader: 38,
-  /** clients: what a node knows, for `warren status`. */
-  statusRequest: 40,
-  statusReply: 41,
+  /** clients: what operators ask one certain node, and its answer. */
+  call: 40,
+  callAnswer: 41,
   /** log: a snapshot transfer (R17). */
   snapshotRequest: 50,
   snapshotChunk: 51,

@@ -31,6 +31,8 @@ import {
   type LiveReferences,
   liveReferences,
   overview,
+  type QueueCounts,
+  queueCounts,
   type ShardOverview,
   unsettledAfter,
 } from './shard-reading.ts';
@@ -171,6 +173,12 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
   /** Live references whose entry is in [fromIndex, toIndex], in pieces; entries may be applied between two pieces. */
   liveReferences(fromIndex: LogIndex, toIndex: LogIndex): IterableIterator<LiveReferences> {
     return liveReferences(this.#state, fromIndex, toIndex);
+  }
+
+  /** Undefined for a queue that nobody has used yet, or that is gone. */
+  queueCounts(id: QueueId): QueueCounts | undefined {
+    const queue = this.#state.queues.get(id);
+    return queue && queueCounts(queue);
   }
 
   overview(): ShardOverview {

@@ -3,6 +3,7 @@ import { listDelivery } from './checkout.ts';
 import type { Consumer, ConsumerState } from './consumers.ts';
 import { DeliveryList } from './effects.ts';
 import { UNSETTLED_PER_PAGE } from './limits.ts';
+import type { QueueState } from './queue-state.ts';
 import { accountedBytes, LARGE, type ReferenceChunk, ReferenceState } from './reference-chunks.ts';
 import type { Session } from './sessions.ts';
 import type { MessageCounters, ShardState } from './shard-state.ts';
@@ -22,15 +23,18 @@ export interface ConsumerView {
   readonly unsettled: number;
 }
 
-export interface QueueOverview {
-  readonly id: QueueId;
-  readonly vhost: string;
-  readonly name: string;
+export interface QueueCounts {
   readonly ready: number;
   readonly unacked: number;
   readonly consumers: number;
   /** Of ready and unsettled messages. */
   readonly bytes: number;
+}
+
+export interface QueueOverview extends QueueCounts {
+  readonly id: QueueId;
+  readonly vhost: string;
+  readonly name: string;
 }
 
 export interface ShardOverview {
@@ -91,16 +95,20 @@ export function unsettledAfter(state: ShardState, consumer: Consumer, number: nu
   return list;
 }
 
+export const queueCounts = (queue: QueueState): QueueCounts => ({
+  ready: queue.ready,
+  unacked: queue.unacked,
+  consumers: queue.consumerCount,
+  bytes: queue.readyBytes + queue.unackedBytes,
+});
+
 export function overview(state: ShardState): ShardOverview {
   const queues = [...state.queues.values()]
     .map(queue => ({
       id: queue.id,
       vhost: queue.config.vhost,
       name: queue.config.name,
-      ready: queue.ready,
-      unacked: queue.unacked,
-      consumers: queue.consumerCount,
-      bytes: queue.readyBytes + queue.unackedBytes,
+      ...queueCounts(queue),
     }))
     .sort((a, b) => a.id - b.id);
   return {

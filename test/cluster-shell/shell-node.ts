@@ -145,6 +145,7 @@ export class ShellNode {
               randomBytes: () => Uint8Array.from({ length: 16 }, () => random.integer(0, 255)),
               isLoopback: () => true,
               passwords: new SystemPasswordHasher(),
+              wallMs: () => this.clock.wallMs(),
             },
           );
           service.hold(this.hold());
@@ -160,7 +161,6 @@ export class ShellNode {
           this.broker.service?.roomMade();
         },
         accessChanged: () => this.broker.service?.reviewAccess(),
-        statusReceived: () => {},
       },
     });
     await cluster.start();

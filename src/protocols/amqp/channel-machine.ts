@@ -74,7 +74,7 @@ export class AmqpChannel implements ChannelContext, SessionListener {
   constructor(number: number, owner: ChannelOwner) {
     this.number = number;
     this.#owner = owner;
-    this.session = owner.broker.openSession(this);
+    this.session = owner.broker.openSession(this, number);
     this.#publisher = new ChannelPublisher(this);
     this.#consumers = new ChannelConsumers(this);
     this.#topology = new ChannelTopology(this);

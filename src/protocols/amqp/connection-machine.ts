@@ -1,4 +1,11 @@
-import type { Broker, BrokerConnection, ConnectionListener, HoldReason, Result } from '../../broker/broker.ts';
+import type {
+  Broker,
+  BrokerConnection,
+  ConnectionDetails,
+  ConnectionListener,
+  HoldReason,
+  Result,
+} from '../../broker/broker.ts';
 import type { BrokerError } from '../../broker/broker-error.ts';
 import { assert } from '../../lib/assert.ts';
 import { type AmqpError, amqpError, isAmqpError, replyCode, replyText } from './amqp-error.ts';
@@ -383,9 +390,15 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
       protocol: 'AMQP 0-9-1',
       peerAddress: this.#peerAddress,
       clientName: this.#client.name,
+      details: this.#details(),
     };
     this.#host.wait(this.#broker.connect(request, this), result => this.#connected(result));
     return undefined;
+  }
+
+  #details(): ConnectionDetails {
+    const { product, version, platform } = this.#client;
+    return { product, version, platform, ...this.#tuning };
   }
 
   #connected(result: Result<BrokerConnection>): void {

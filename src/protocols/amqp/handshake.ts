@@ -10,6 +10,8 @@ import { FRAME_MIN_BYTES } from './spec.ts';
 /** The release of RabbitMQ whose behaviour towards clients this adapter follows; clients look at it. */
 const PRODUCT_VERSION = '3.10.8';
 const LOCALES = 'en_US';
+/** Of what a client says about itself is kept. */
+const CLIENT_TEXT_LENGTH_MAX = 255;
 const CAPABILITIES = [
   'publisher_confirms',
   'exchange_exchange_bindings',
@@ -25,6 +27,9 @@ const CAPABILITIES = [
 /** What the client said about itself in connection.start-ok. */
 export interface ClientFacts {
   readonly name: string | undefined;
+  readonly product: string | undefined;
+  readonly version: string | undefined;
+  readonly platform: string | undefined;
   readonly wantsBlocked: boolean;
   readonly wantsCancelNotify: boolean;
   readonly wantsAuthenticationClose: boolean;
@@ -65,9 +70,15 @@ export function clientFacts(properties: FieldTable): ClientFacts {
     const value = capabilities?.type === 'table' ? capabilities.value.get(name) : undefined;
     return value?.type === 'boolean' && value.value;
   };
-  const name = properties.get('connection_name');
+  const told = (property: string): string | undefined => {
+    const value = properties.get(property);
+    return value?.type === 'string' ? value.value.slice(0, CLIENT_TEXT_LENGTH_MAX) : undefined;
+  };
   return {
-    name: name?.type === 'string' ? name.value : undefined,
+    name: told('connection_name'),
+    product: told('product'),
+    version: told('version'),
+    platform: told('platform'),
     wantsBlocked: has('connection.blocked'),
     wantsCancelNotify: has('consumer_cancel_notify'),
     wantsAuthenticationClose: has('authentication_failure_close'),

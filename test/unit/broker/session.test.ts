@@ -31,6 +31,7 @@ function begin(limits: { bytesMax?: number; commandsMax?: number } = {}): void {
       randomBytes: () => new Uint8Array(16),
       isLoopback: address => address === '127.0.0.1',
       passwords: new SystemPasswordHasher(),
+      wallMs: () => 1_000,
     },
   );
 }

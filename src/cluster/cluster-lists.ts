@@ -1,0 +1,167 @@
+import {
+  type ClientList,
+  type ClientPage,
+  type ClientRows,
+  type ConsumerRow,
+  LIST_START,
+  type ListPosition,
+} from '../broker/client-listing.ts';
+import type { ConnectionOwner } from '../broker/topology-records.ts';
+import type { NodeId, QueueId } from '../lib/ids.ts';
+import type { ShardMachine } from '../queue/shard-machine.ts';
+import type { QueueCounts } from '../queue/shard-reading.ts';
+import type { ClusterNode } from './cluster-node.ts';
+
+/** Queues that nodes are asked about at a time. */
+export const COUNTED_MAX = 1_000;
+
+/** What this node's clients have open; the broker of the present incarnation. */
+export interface ClientLists {
+  list<List extends ClientList>(list: List, after: ListPosition): ClientPage<List>;
+  closeConnection(owner: Omit<ConnectionOwner, 'node'>, reason: string): boolean;
+}
+
+export interface ClusterListsDependencies {
+  readonly clients: () => ClientLists | undefined;
+  readonly volatileMachine: () => ShardMachine | undefined;
+  readonly nextTurn: () => Promise<void>;
+}
+
+export interface ClusterPage<Row> {
+  readonly rows: readonly Row[];
+  /** The name of a node that did not answer: what it knows is not in the list. */
+  readonly silentNode: string | undefined;
+}
+
+/** Counts of a queue, and the node that answered for it. */
+export interface LedQueueCounts extends QueueCounts {
+  readonly node: NodeId;
+}
+
+type CountsRow = readonly [QueueId, number, number, number, number];
+
+/** Lists that hold what every node knows first-hand, page by page: no node does more at a time than one page takes. */
+export class ClusterLists {
+  readonly #node: ClusterNode;
+  readonly #deps: ClusterListsDependencies;
+
+  constructor(node: ClusterNode, deps: ClusterListsDependencies) {
+    this.#node = node;
+    this.#deps = deps;
+    for (const list of ['connections', 'channels', 'consumers'] as const) {
+      node.calls.answer(list, (after: ListPosition) => this.#page(list, after));
+    }
+    node.calls.answer('counts', (queues: readonly QueueId[]) => this.#counts(queues));
+    node.calls.answer('close', ({ incarnation, connection, reason }: CloseCall) =>
+      this.#deps.clients()?.closeConnection({ incarnation, connection }, reason),
+    );
+  }
+
+  /** The name of a member, if it is one. */
+  nodeName(node: NodeId): string | undefined {
+    return this.#node.replicas.metadata.machine.members.get(node)?.name;
+  }
+
+  async *clients<List extends ClientList>(list: List): AsyncGenerator<ClusterPage<ClientRows[List]>> {
+    for (const { id, name } of this.#node.replicas.metadata.machine.members.list()) {
+      let position: ListPosition | undefined = LIST_START;
+      while (position !== undefined) {
+        const page: ClientPage<List> | undefined = await this.#pageOf(id, list, position);
+        yield { rows: page?.rows ?? [], silentNode: page === undefined ? name : undefined };
+        position = page?.next;
+      }
+    }
+  }
+
+  /** Of at most `COUNTED_MAX` queues. Those for which nobody answers are missing. */
+  async queueCounts(queues: readonly QueueId[]): Promise<Map<QueueId, LedQueueCounts>> {
+    const { self, peers, calls } = this.#node;
+    const answers = [...peers.nodes()].map(async node => ({
+      node,
+      rows: ((await calls.call(node, 'counts', queues)) ?? []) as readonly CountsRow[],
+    }));
+    const counts = new Map<QueueId, LedQueueCounts>();
+    await this.#deps.nextTurn();
+    for (const { node, rows } of [{ node: self, rows: this.#counts(queues) }, ...(await Promise.all(answers))]) {
+      for (const [id, ready, unacked, consumers, bytes] of rows)
+        counts.set(id, { node, ready, unacked, consumers, bytes });
+    }
+    return counts;
+  }
+
+  /** `unknown`: there is no such connection; `unreachable`: its node does not answer. */
+  async closeConnection(owner: ConnectionOwner, reason: string): Promise<'closed' | 'unknown' | 'unreachable'> {
+    const { node, incarnation, connection } = owner;
+    if (this.nodeName(node) === undefined) return 'unknown';
+    const call: CloseCall = { incarnation, connection, reason };
+    const isClosed =
+      node === this.#node.self
+        ? this.#deps.clients()?.closeConnection(owner, reason)
+        : await this.#node.calls.call(node, 'close', call);
+    if (isClosed === undefined) return 'unreachable';
+    return isClosed === true ? 'closed' : 'unknown';
+  }
+
+  async #pageOf<List extends ClientList>(
+    node: NodeId,
+    list: List,
+    position: ListPosition,
+  ): Promise<ClientPage<List> | undefined> {
+    await this.#deps.nextTurn();
+    if (node === this.#node.self) return this.#deps.clients()?.list(list, position);
+    const page = (await this.#node.calls.call(node, list, position)) as ClientPage<List> | undefined;
+    if (list !== 'consumers' || page === undefined) return page;
+    const rows = page.rows.map(row => withBytes(row as unknown as EncodedConsumerRow)) as ClientRows[List][];
+    return { rows, next: page.next };
+  }
+
+  #page(list: ClientList, after: ListPosition): unknown {
+    const page = this.#deps.clients()?.list(list, after);
+    if (list !== 'consumers' || page === undefined) return page;
+    return { rows: page.rows.map(row => withText(row as ConsumerRow)), next: page.next };
+  }
+
+  /** A queue that nobody has used yet is not in its shard (R3). */
+  #counts(queues: readonly QueueId[]): CountsRow[] {
+    const { topology } = this.#node.replicas.metadata.machine;
+    const rows: CountsRow[] = [];
+    for (const id of queues) {
+      const home = topology.queueById(id)?.home;
+      if (home === undefined) continue;
+      const machine =
+        home.kind === 'shard'
+          ? this.#ledShard(home.group)
+          : home.node === this.#node.self
+            ? this.#deps.volatileMachine()
+            : undefined;
+      if (machine === undefined) continue;
+      const { ready, unacked, consumers, bytes } = machine.queueCounts(id) ?? UNUSED;
+      rows.push([id, ready, unacked, consumers, bytes]);
+    }
+    return rows;
+  }
+
+  #ledShard(group: Parameters<ClusterNode['replicas']['shard']>[0]): ShardMachine | undefined {
+    const replica = this.#node.replicas.shard(group);
+    return replica?.driver.isServing ? replica.machine : undefined;
+  }
+}
+
+interface CloseCall {
+  readonly incarnation: ConnectionOwner['incarnation'];
+  readonly connection: number;
+  readonly reason: string;
+}
+
+type EncodedConsumerRow = Omit<ConsumerRow, 'arguments'> & { readonly arguments: string };
+
+const UNUSED: QueueCounts = { ready: 0, unacked: 0, consumers: 0, bytes: 0 };
+
+const withText = (row: ConsumerRow): EncodedConsumerRow => ({
+  ...row,
+  arguments: Buffer.from(row.arguments).toString('base64'),
+});
+const withBytes = (row: EncodedConsumerRow): ConsumerRow => ({
+  ...row,
+  arguments: Buffer.from(row.arguments, 'base64'),
+});
