@@ -239,6 +239,9 @@ export type ConfigResult =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly error: string };
 
+/** They are for the commands that ask a running node. */
+const CLIENT_VARIABLES: ReadonlySet<string> = new Set(['WARREN_ADDRESS', 'WARREN_USER', 'WARREN_PASSWORD']);
+
 export const environmentName = (path: string): string =>
   `WARREN_${path
     .replace(/([a-z])([A-Z])/g, '$1_$2')
@@ -265,7 +268,8 @@ export function parseConfig(
   }
   const variables = new Map([...known, 'peers'].map(path => [environmentName(path), path]));
   for (const name of Object.keys(environment)) {
-    if (name.startsWith('WARREN_') && !variables.has(name) && !isServiceLink(name, environment[name]!)) {
+    if (!name.startsWith('WARREN_') || CLIENT_VARIABLES.has(name)) continue;
+    if (!variables.has(name) && !isServiceLink(name, environment[name]!)) {
       return fail(unknownKey(`environment variable ${name}`, [...variables.keys()], name));
     }
   }

@@ -20,6 +20,7 @@ import { DiskStore } from './disk-store.ts';
 import type { Clock } from './lib/clock.ts';
 import { type Random, SeededRandom } from './lib/random.ts';
 import type { RootLogger } from './logging.ts';
+import { Management } from './management/management.ts';
 import { type MemoryGauge, MemoryRoom } from './memory-room.ts';
 import { clusterOptions, transportBounds } from './node-options.ts';
 import { SystemPasswordHasher } from './password-hasher.ts';
@@ -66,7 +67,9 @@ export class RunningNode {
   readonly #amqp: AmqpServer;
   readonly #grpc: GrpcServer;
   #cluster: ClusterNode | undefined;
+  #lists: ClusterLists | undefined;
   #status: StatusCollector | undefined;
+  #management: Management | undefined;
   #readyWaiters: (() => void)[] = [];
   #isReady = false;
   readonly #memory: MemoryRoom;
@@ -137,6 +140,7 @@ export class RunningNode {
           findFault: (bytes, author) => checkPublished(bytes, 0, bytes.length, author)?.text,
         },
         status: this,
+        management: () => this.#management,
       },
     );
   }
@@ -228,6 +232,7 @@ export class RunningNode {
         sessionEnded: reason => {
           const service = this.#broker.service;
           this.#broker.serve(undefined);
+          this.#management = undefined;
           this.#grpc.setServing(false);
           service?.expel(reason);
         },
@@ -239,8 +244,9 @@ export class RunningNode {
     const lists = new ClusterLists(cluster, {
       clients: () => this.#broker.service,
       volatileMachine: () => cluster.volatileMachine,
-      nextTurn: () => new Promise(resolve => setImmediate(resolve)),
+      nextTurn,
     });
+    this.#lists = lists;
     this.#status = new StatusCollector(cluster, {
       lists,
       pid: process.pid,
@@ -276,7 +282,17 @@ export class RunningNode {
       },
     );
     service.hold(this.#hold());
-    this.#broker.serve(service, new ClusterAccessAdministration(session, passwords));
+    const administration = new ClusterAccessAdministration(session, passwords);
+    this.#broker.serve(service, administration);
+    this.#management = new Management({
+      administration,
+      gateway: session,
+      cluster: this.#lists!,
+      openSession: vhost => service.openOperatorSession(vhost),
+      nextTurn,
+      clusterName: this.#config.clusterName,
+      version: VERSION,
+    });
     this.#grpc.setServing(true);
   }
 
@@ -317,6 +333,8 @@ async function open(
 
 const amqpHosts = ({ listen }: Config): readonly string[] =>
   listen.amqpHosts.length > 0 ? listen.amqpHosts : [listen.host];
+
+const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
 
 /** The transport between nodes binds to an address. */
 async function addressOf(host: string): Promise<string | undefined> {

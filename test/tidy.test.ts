@@ -28,7 +28,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/broker': ['src/lib', 'src/queue'],
   'src/storage': ['src/lib', 'src/raft'],
   'src/protocols/amqp': ['src/lib', 'src/broker'],
-  'src/protocols/grpc': ['src/lib', 'src/broker', 'src/gen'],
+  'src/protocols/grpc': ['src/lib', 'src/broker', 'src/management', 'src/gen'],
   'src/cluster': ['src/lib', 'src/raft', 'src/queue', 'src/broker', 'src/gen'],
   'src/cli': ['src/lib', 'src'],
   'src/management': ['src/lib', 'src/broker'],

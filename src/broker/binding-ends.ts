@@ -30,7 +30,7 @@ export function findExchange(exchanges: ExchangeDirectory, vhost: string, name: 
 export function findBindingEnds(
   exchanges: ExchangeDirectory,
   queues: QueueDirectory,
-  request: BindRequest,
+  request: Pick<BindRequest, 'vhost' | 'source' | 'destination'>,
 ): Result<BindingEnds> {
   const { vhost } = request;
   const sourceName = withoutLineBreaks(request.source);

@@ -180,6 +180,12 @@ export class Topology {
     return [...(this.#queues.get(id)?.bindings ?? [])];
   }
 
+  /** Whether there is just this binding. */
+  isBound({ vhost, source, destination, routingKey, arguments: table }: Omit<BindRequest, 'owner'>): boolean {
+    const ends = findBindingEnds(this.#exchanges, this.#queues, { vhost, source, destination });
+    return ends.ok && ends.value.source.binding(ends.value.destination, routingKey, table) !== undefined;
+  }
+
   /** Those that messages leave it by. */
   bindingsOfExchange(vhost: string, name: string): BindingRecord[] {
     return [...(this.exchange(vhost, name)?.bindings() ?? [])];

@@ -3,16 +3,25 @@ import { networkInterfaces } from 'node:os';
 import { resolve as resolvePath } from 'node:path';
 import { SystemClock } from '../lib/clock.ts';
 import { usableBytes } from '../process-memory.ts';
-import { type FlagSpec, parseFlags, wholeNumber } from './arguments.ts';
-import { complain, type ReadyMessage } from './server.ts';
+import { wholeNumber } from './arguments.ts';
+import { type Command, complain } from './command.ts';
+import type { ReadyMessage } from './server.ts';
 
-export const DEV_FLAGS: readonly FlagSpec[] = [
-  { name: 'port-offset', takesValue: true, help: 'added to every port' },
-  { name: 'dir', takesValue: true, help: 'where the nodes keep their data (default ./.warren)' },
-  { name: 'json', takesValue: false, help: 'one JSON line when all nodes are ready, and one per exit and start' },
-  { name: 'restart', takesValue: false, help: 'start a node again when somebody else killed it' },
-  { name: 'restart-after', takesValue: true, help: 'with --restart: milliseconds to wait (default 0)' },
-];
+export const DEV_COMMAND: Command = {
+  name: 'dev',
+  help: 'Run a cluster of three nodes on this machine',
+  flags: [
+    { name: 'port-offset', value: 'N', help: 'added to every port' },
+    { name: 'dir', value: 'DIR', help: 'where the nodes keep their data (default ./.warren)' },
+    { name: 'json', help: 'one JSON line when all nodes are ready, and one per exit and start' },
+    { name: 'restart', help: 'start a node again when somebody else killed it' },
+    { name: 'restart-after', value: 'MS', help: 'with --restart: milliseconds to wait (default 0)' },
+  ],
+  run: async ({ flags }) => {
+    const options = devOptions(flags);
+    return typeof options === 'string' ? complain(options) : new DevCluster(options).run();
+  },
+};
 
 const NODES = 3;
 /** A node that has not ended by then does not end by itself. */
@@ -30,28 +39,20 @@ interface DevOptions {
   readonly restartAfterMs: number | undefined;
 }
 
-/** A cluster of three nodes on this machine, each a process of its own, exactly as `warren server` runs them. */
-export async function runDev(given: readonly string[]): Promise<number> {
-  const options = parseOptions(given);
-  if (typeof options === 'string') return complain(options);
-  return new DevCluster(options).run();
-}
-
-function parseOptions(given: readonly string[]): DevOptions | string {
-  const flags = parseFlags('dev', given, DEV_FLAGS);
-  if (!flags.ok) return flags.error;
-  const offset = wholeNumber('port-offset', flags.values.get('port-offset') ?? '0', 0, OFFSET_MAX);
+function devOptions(flags: ReadonlyMap<string, string>): DevOptions | string {
+  const offset = wholeNumber('port-offset', flags.get('port-offset') ?? '0', 0, OFFSET_MAX);
   if (typeof offset === 'string') return offset;
-  const after = wholeNumber('restart-after', flags.values.get('restart-after') ?? '0', 0, 3_600_000);
+  const after = wholeNumber('restart-after', flags.get('restart-after') ?? '0', 0, 3_600_000);
   if (typeof after === 'string') return after;
   return {
     offset,
-    dir: resolvePath(flags.values.get('dir') ?? '.warren'),
-    isJson: flags.values.has('json'),
-    restartAfterMs: flags.values.has('restart') ? after : undefined,
+    dir: resolvePath(flags.get('dir') ?? '.warren'),
+    isJson: flags.has('json'),
+    restartAfterMs: flags.has('restart') ? after : undefined,
   };
 }
 
+/** A cluster of three nodes on this machine, each a process of its own, exactly as `warren server` runs them. */
 class DevCluster {
   readonly #options: DevOptions;
   readonly #clock = new SystemClock();

@@ -6,11 +6,15 @@ import { SystemClock } from '../lib/clock.ts';
 import { createLogger } from '../logging.ts';
 import { RunningNode } from '../node.ts';
 import { ProcessMemory } from '../process-memory.ts';
-import { type FlagSpec, parseFlags } from './arguments.ts';
+import { type Command, complain } from './command.ts';
 
-export const SERVER_FLAGS: readonly FlagSpec[] = [
-  { name: 'config', takesValue: true, help: 'YAML file; every key also exists as an environment variable WARREN_...' },
-];
+export const SERVER_COMMAND: Command = {
+  name: 'server',
+  help: 'Run one node',
+  details: 'warren help configuration lists what the file may hold.',
+  flags: [{ name: 'config', value: 'FILE', help: 'YAML; every key also exists as an environment variable WARREN_...' }],
+  run: ({ flags }) => runServer(flags.get('config')),
+};
 
 /** What a parent process (`warren dev`) is told over its IPC channel. */
 export interface ReadyMessage {
@@ -23,10 +27,8 @@ const WATCHDOG = `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, $
 process.kill(process.pid, 'SIGKILL');`;
 
 /** Runs one node until it is told to stop. Resolves with the exit code. */
-export async function runServer(given: readonly string[]): Promise<number> {
-  const flags = parseFlags('server', given, SERVER_FLAGS);
-  if (!flags.ok) return complain(flags.error);
-  const document = readConfigFile(flags.values.get('config'));
+async function runServer(file: string | undefined): Promise<number> {
+  const document = readConfigFile(file);
   if (!document.ok) return complain(document.error);
   const parsed = parseConfig(document.value, process.env);
   if (!parsed.ok) return complain(parsed.error);
@@ -88,10 +90,4 @@ function readConfigFile(path: string | undefined): { ok: true; value: unknown } 
       error: `the configuration file ${path} cannot be read: ${(error as Error).message.split('\n')[0]}`,
     };
   }
-}
-
-/** One sentence on standard error, and the exit code for it. */
-export function complain(sentence: string): number {
-  process.stderr.write(`warren: ${sentence}\n`);
-  return 1;
 }

@@ -4,6 +4,7 @@ import { HealthImplementation } from 'grpc-health-check';
 import type { Broker } from '../../broker/broker.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
+import type { Management } from '../../management/management.ts';
 import { adminServiceDefinition, adminServiceImplementation, type StatusSource } from './admin-service.ts';
 import { type ConsumeCall, ConsumeStream } from './consume-stream.ts';
 import { enter, isCallError } from './entrance.ts';
@@ -48,6 +49,8 @@ export interface GrpcServerDeps {
   readonly propertyCodec: PropertyCodec;
   /** What `warren status` asks for. */
   readonly status: StatusSource;
+  /** What operators see and do; undefined while the node has no place in the cluster. */
+  readonly management: () => Management | undefined;
 }
 
 interface OpenStream {
@@ -84,7 +87,7 @@ export class GrpcServer {
     });
     this.#registerStreams();
     this.#registerUnary();
-    this.#server.addService(adminServiceDefinition, adminServiceImplementation(deps.status, deps.broker));
+    this.#server.addService(adminServiceDefinition, adminServiceImplementation(deps));
     this.#health = new HealthImplementation({ '': 'SERVING', [METHODS.publish.parent.typeName]: 'SERVING' });
     this.#health.addToServer(this.#server);
     makeReflection().addToServer(this.#server);

@@ -1,7 +1,7 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import type { BrokerError } from '../../broker/broker-error.ts';
+import { type BrokerError, brokerErrorText } from '../../broker/broker-error.ts';
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { StatusSchema } from '../../gen/google/rpc/status_pb.ts';
 import { unreachable } from '../../lib/assert.ts';
@@ -37,65 +37,45 @@ export function toServiceError({ code, reason, text, facts }: CallError): Servic
 }
 
 export function fromBrokerError(error: BrokerError): CallError {
+  const text = brokerErrorText(error);
   switch (error.code) {
     case 'access-refused':
-      return callError(status.PERMISSION_DENIED, 'ACCESS_REFUSED', error.text);
+      return callError(status.PERMISSION_DENIED, 'ACCESS_REFUSED', text);
     case 'no-vhost':
-      return callError(status.NOT_FOUND, 'NO_VHOST', `there is no virtual host '${error.vhost}'`, {
-        vhost: error.vhost,
-      });
+      return callError(status.NOT_FOUND, 'NO_VHOST', text, { vhost: error.vhost });
     case 'no-user':
-      return callError(status.NOT_FOUND, 'NO_USER', `there is no user '${error.user}'`, { user: error.user });
+      return callError(status.NOT_FOUND, 'NO_USER', text, { user: error.user });
     case 'no-exchange':
-      return callError(status.NOT_FOUND, 'NO_EXCHANGE', `there is no exchange ${named(error)}`, place(error));
+      return callError(status.NOT_FOUND, 'NO_EXCHANGE', text, place(error));
     case 'no-queue':
-      return callError(status.NOT_FOUND, 'NO_QUEUE', `there is no queue ${named(error)}`, place(error));
+      return callError(status.NOT_FOUND, 'NO_QUEUE', text, place(error));
     case 'inequivalent': {
       const { argument, received, current } = error;
-      const text = `${error.kind} ${named(error)} exists with ${argument} ${current}, not ${received}`;
-      return callError(status.FAILED_PRECONDITION, 'INEQUIVALENT', text, {
-        ...place(error),
-        argument,
-        received,
-        current,
-      });
+      const facts = { ...place(error), argument, received, current };
+      return callError(status.FAILED_PRECONDITION, 'INEQUIVALENT', text, facts);
     }
     case 'locked':
-      return refused('LOCKED', `queue ${named(error)} belongs to another connection alone`, error);
+      return callError(status.FAILED_PRECONDITION, 'LOCKED', text, place(error));
     case 'exclusive-consumer':
-      return refused('EXCLUSIVE_CONSUMER', `queue ${named(error)} has or would get an exclusive consumer`, error);
+      return callError(status.FAILED_PRECONDITION, 'EXCLUSIVE_CONSUMER', text, place(error));
     case 'in-use':
-      return refused('IN_USE', `${error.kind} ${named(error)} is in use`, error);
-    case 'unknown-exchange-type':
-      return invalidArgument(`there is no exchange type '${error.type}'`);
+      return callError(status.FAILED_PRECONDITION, 'IN_USE', text, place(error));
     case 'not-empty':
-      return refused('NOT_EMPTY', `queue ${named(error)} is not empty`, error);
+      return callError(status.FAILED_PRECONDITION, 'NOT_EMPTY', text, place(error));
     case 'exists':
-      return callError(status.ALREADY_EXISTS, 'EXISTS', error.text);
+      return callError(status.ALREADY_EXISTS, 'EXISTS', text);
+    case 'unknown-exchange-type':
     case 'invalid':
-      return invalidArgument(error.text);
+      return invalidArgument(text);
     case 'not-implemented':
-      return callError(status.UNIMPLEMENTED, 'NOT_IMPLEMENTED', error.text);
+      return callError(status.UNIMPLEMENTED, 'NOT_IMPLEMENTED', text);
     case 'too-large':
-      return callError(
-        status.INVALID_ARGUMENT,
-        'TOO_LARGE',
-        `message of ${error.bytes} bytes; at most ${error.bytesMax}`,
-        { bytesMax: String(error.bytesMax) },
-      );
+      return callError(status.INVALID_ARGUMENT, 'TOO_LARGE', text, { bytesMax: String(error.bytesMax) });
     case 'unavailable':
-      return callError(status.UNAVAILABLE, 'UNAVAILABLE', error.text);
+      return callError(status.UNAVAILABLE, 'UNAVAILABLE', text);
     default:
       return unreachable(error);
   }
 }
 
-interface Place {
-  readonly vhost: string;
-  readonly name: string;
-}
-
-const named = ({ vhost, name }: Place): string => `'${name}' in virtual host '${vhost}'`;
-const place = ({ vhost, name }: Place): { vhost: string; name: string } => ({ vhost, name });
-const refused = (reason: string, text: string, error: Place): CallError =>
-  callError(status.FAILED_PRECONDITION, reason, text, place(error));
+const place = ({ vhost, name }: { readonly vhost: string; readonly name: string }) => ({ vhost, name });

@@ -19,7 +19,14 @@ beforeEach(async () => {
   broker = new MemoryBroker();
   server = new GrpcServer(
     { host: '127.0.0.1', port: 0 },
-    { broker, clock: new SystemClock(), logger, propertyCodec, status: { status: async () => undefined } },
+    {
+      broker,
+      clock: new SystemClock(),
+      logger,
+      propertyCodec,
+      status: { status: async () => undefined },
+      management: () => undefined,
+    },
   );
   port = await server.listen();
   clients = [];

@@ -19,6 +19,7 @@ beforeEach(async () => {
     logger,
     propertyCodec,
     status: { status: async () => undefined },
+    management: () => undefined,
   };
   server = new GrpcServer({ host: '127.0.0.1', port: 0 }, deps);
   client = new Client(`127.0.0.1:${await server.listen()}`, credentials.createInsecure());

@@ -1,0 +1,43 @@
+/** What those who know RabbitMQ's command line will type first. */
+const EQUIVALENTS: Readonly<Record<string, string>> = {
+  list_users: 'users list',
+  add_user: 'users add',
+  delete_user: 'users delete',
+  change_password: 'users change-password',
+  clear_password: 'users clear-password',
+  set_user_tags: 'users set-tags',
+  list_vhosts: 'vhosts list',
+  add_vhost: 'vhosts add',
+  set_vhost_tags: 'vhosts set',
+  delete_vhost: 'vhosts delete',
+  list_permissions: 'permissions list',
+  list_user_permissions: 'permissions list --of USER',
+  set_permissions: 'permissions set',
+  clear_permissions: 'permissions clear',
+  list_topic_permissions: 'topic-permissions list',
+  list_user_topic_permissions: 'topic-permissions list --of USER',
+  set_topic_permissions: 'topic-permissions set',
+  clear_topic_permissions: 'topic-permissions clear',
+  list_vhost_limits: 'limits list',
+  set_vhost_limits: 'limits set vhost',
+  clear_vhost_limits: 'limits clear vhost',
+  list_user_limits: 'limits list',
+  set_user_limits: 'limits set user',
+  clear_user_limits: 'limits clear user',
+  list_connections: 'connections list',
+  close_connection: 'connections close',
+  list_channels: 'channels list',
+  list_consumers: 'consumers list',
+  list_queues: 'queues list',
+  purge_queue: 'queues purge',
+  delete_queue: 'queues delete',
+  list_exchanges: 'exchanges list',
+  list_bindings: 'bindings list',
+  export_definitions: 'definitions export',
+  import_definitions: 'definitions import',
+  cluster_status: 'status',
+};
+
+/** How a command of rabbitmqctl is typed here. */
+export const equivalentOf = (command: string): string | undefined =>
+  Object.hasOwn(EQUIVALENTS, command) ? EQUIVALENTS[command] : undefined;
