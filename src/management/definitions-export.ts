@@ -1,5 +1,10 @@
 import type { AccessView } from '../broker/access/access-control.ts';
-import type { UserRecord, VhostRecord } from '../broker/access/access-records.ts';
+import type {
+  PermissionRecord,
+  TopicPermissionRecord,
+  UserRecord,
+  VhostRecord,
+} from '../broker/access/access-records.ts';
 import { DEFAULT_EXCHANGE, RESERVED_PREFIX } from '../broker/names.ts';
 import type { TopologyView } from '../broker/topology.ts';
 import type { ExchangeRecord, QueueRecord } from '../broker/topology-records.ts';
@@ -27,16 +32,10 @@ export function* exportDefinitions(source: ExportSource, vhost: string | undefin
   const isWhole = vhost === undefined;
   yield heading(source, vhost);
   if (isWhole) {
-    yield* list('users', map(accessRecords(access, 'user'), userJson));
-    yield* list('vhosts', map(accessRecords(access, 'vhost'), vhostJson));
-    yield* list(
-      'permissions',
-      map(accessRecords(access, 'permission'), ({ kind, ...permission }) => JSON.stringify(permission)),
-    );
-    yield* list(
-      'topic_permissions',
-      map(accessRecords(access, 'topic-permission'), ({ kind, ...permission }) => JSON.stringify(permission)),
-    );
+    yield* list('users', entries(accessRecords(access, 'user'), userJson));
+    yield* list('vhosts', entries(accessRecords(access, 'vhost'), vhostJson));
+    yield* list('permissions', entries(accessRecords(access, 'permission'), permissionJson));
+    yield* list('topic_permissions', entries(accessRecords(access, 'topic-permission'), permissionJson));
   }
   yield* list('parameters', limitParameters(access, vhost));
   if (isWhole) yield ',\n"global_parameters":[]';
@@ -75,19 +74,32 @@ function heading({ clusterName, version }: ExportSource, vhost: string | undefin
     .join(',\n')}`;
 }
 
-function* list(section: string, entries: Iterable<string>): Generator<string> {
+/** Empty entries are only a pause. */
+function* list(section: string, texts: Iterable<string>): Generator<string> {
   let isFirst = true;
   yield `,\n"${section}":[`;
-  for (const entry of entries) {
-    yield isFirst ? `\n${entry}` : `,\n${entry}`;
-    isFirst = false;
+  for (const entry of texts) {
+    if (entry !== '') yield isFirst ? `\n${entry}` : `,\n${entry}`;
+    else yield '';
+    isFirst &&= entry === '';
   }
   yield ']';
+}
+
+/** The records of groups; behind each group an empty text, for a group without records takes time, too. */
+function* entries<From>(groups: Iterable<readonly From[]>, toJson: (item: From) => string): Generator<string> {
+  for (const group of groups) {
+    yield* map(group, toJson);
+    yield '';
+  }
 }
 
 function* map<From>(items: Iterable<From>, toJson: (item: From) => string): Generator<string> {
   for (const item of items) yield toJson(item);
 }
+
+const permissionJson = ({ kind, ...permission }: PermissionRecord | TopicPermissionRecord): string =>
+  JSON.stringify(permission);
 
 function userJson({ user, password, tags, limits }: UserRecord): string {
   return JSON.stringify({
@@ -112,12 +124,16 @@ const limitsOf = ({ limits }: VhostRecord) => ({
 
 /** RabbitMQ takes limits of vhosts as parameters. */
 function* limitParameters(access: AccessView, only: string | undefined): Generator<string> {
-  for (const record of accessRecords(access, 'vhost')) {
-    const { vhost } = record;
-    const { connectionsMax, queuesMax } = record.limits;
-    if ((only !== undefined && vhost !== only) || (connectionsMax === undefined && queuesMax === undefined)) continue;
-    const place = only === undefined ? { vhost } : {};
-    yield JSON.stringify({ ...place, component: 'vhost-limits', name: 'limits', value: limitsOf(record) });
+  for (const records of accessRecords(access, 'vhost')) {
+    for (const record of records) {
+      const { vhost } = record;
+      const value = limitsOf(record);
+      const hasLimits = Object.values(value).some(limit => limit !== undefined);
+      if (!hasLimits || (only !== undefined && vhost !== only)) continue;
+      const place = only === undefined ? { vhost } : {};
+      yield JSON.stringify({ ...place, component: 'vhost-limits', name: 'limits', value });
+    }
+    yield '';
   }
 }
 

@@ -17,6 +17,8 @@ import { type BindingRow, bindingRows, defaultBindingRows } from './topology-row
 
 /** Characters of one piece of an export: made in a few milliseconds (R10). */
 const EXPORT_PIECE_LENGTH = 64 * 1024;
+/** Groups of users, permissions and so on that are looked through in a slice of the event loop: 1,000 records each at most. */
+const GROUPS_PER_TURN = 8;
 /** Of one part of an import: taken apart in as many. */
 const IMPORT_LENGTH_MAX = 1024 * 1024;
 
@@ -83,8 +85,14 @@ export class Management {
   // ---- Lists, in no particular order ----
 
   /** Users, vhosts, permissions or topic permissions. */
-  accessRecords<Kind extends AccessRecord['kind']>(kind: Kind): AsyncIterable<readonly AccessRecordOf<Kind>[]> {
-    return inPages(accessRecords(this.#deps.gateway.access, kind), this.#deps.nextTurn);
+  async *accessRecords<Kind extends AccessRecord['kind']>(
+    kind: Kind,
+  ): AsyncGenerator<readonly AccessRecordOf<Kind>[]> {
+    let groups = 0;
+    for (const records of accessRecords(this.#deps.gateway.access, kind)) {
+      yield* inPages(records, this.#deps.nextTurn);
+      if (++groups % GROUPS_PER_TURN === 0) await this.#deps.nextTurn();
+    }
   }
 
   async *clients<List extends ClientList>(list: List, vhost?: string): AsyncGenerator<ClientPage<List>> {
@@ -179,11 +187,14 @@ export class Management {
     const { gateway, nextTurn, clusterName, version } = this.#deps;
     const { access, topology } = gateway;
     let text = '';
+    let groups = 0;
     for (const piece of exportDefinitions({ access, topology, clusterName, version }, vhost)) {
       text += piece;
-      if (text.length < EXPORT_PIECE_LENGTH) continue;
-      yield text;
+      if (piece === '') groups++;
+      if (text.length < EXPORT_PIECE_LENGTH && groups < GROUPS_PER_TURN) continue;
+      if (text !== '') yield text;
       text = '';
+      groups = 0;
       await nextTurn();
     }
     yield text;
