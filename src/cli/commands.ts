@@ -9,11 +9,19 @@ import { DEV_COMMAND } from './dev.ts';
 import { LIMIT_COMMANDS } from './limits.ts';
 import { PERMISSION_COMMANDS } from './permissions.ts';
 import { equivalentOf } from './rabbitmqctl.ts';
-import { SERVER_COMMAND } from './server.ts';
 import { STATUS_COMMAND } from './status.ts';
 import { TOPOLOGY_COMMANDS } from './topology.ts';
 import { USER_COMMANDS } from './users.ts';
 import { VHOST_COMMANDS } from './vhosts.ts';
+
+const SERVER_COMMAND: Command = {
+  name: 'server',
+  help: 'Run one node',
+  details: 'warren help configuration lists what the file may hold.',
+  flags: [{ name: 'config', value: 'FILE', help: 'YAML; every key also exists as an environment variable WARREN_...' }],
+  // All of a node is a lot to load for those who only ask one.
+  run: async ({ flags }) => (await import('./server.ts')).runServer(flags.get('config')),
+};
 
 const COMMANDS: readonly Command[] = [
   SERVER_COMMAND,

@@ -6,15 +6,7 @@ import { SystemClock } from '../lib/clock.ts';
 import { createLogger } from '../logging.ts';
 import { RunningNode } from '../node.ts';
 import { ProcessMemory } from '../process-memory.ts';
-import { type Command, complain } from './command.ts';
-
-export const SERVER_COMMAND: Command = {
-  name: 'server',
-  help: 'Run one node',
-  details: 'warren help configuration lists what the file may hold.',
-  flags: [{ name: 'config', value: 'FILE', help: 'YAML; every key also exists as an environment variable WARREN_...' }],
-  run: ({ flags }) => runServer(flags.get('config')),
-};
+import { complain } from './command.ts';
 
 /** What a parent process (`warren dev`) is told over its IPC channel. */
 export interface ReadyMessage {
@@ -27,7 +19,7 @@ const WATCHDOG = `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, $
 process.kill(process.pid, 'SIGKILL');`;
 
 /** Runs one node until it is told to stop. Resolves with the exit code. */
-async function runServer(file: string | undefined): Promise<number> {
+export async function runServer(file: string | undefined): Promise<number> {
   const document = readConfigFile(file);
   if (!document.ok) return complain(document.error);
   const parsed = parseConfig(document.value, process.env);

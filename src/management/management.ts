@@ -85,9 +85,7 @@ export class Management {
   // ---- Lists, in no particular order ----
 
   /** Users, vhosts, permissions or topic permissions. */
-  async *accessRecords<Kind extends AccessRecord['kind']>(
-    kind: Kind,
-  ): AsyncGenerator<readonly AccessRecordOf<Kind>[]> {
+  async *accessRecords<Kind extends AccessRecord['kind']>(kind: Kind): AsyncGenerator<readonly AccessRecordOf<Kind>[]> {
     let groups = 0;
     for (const records of accessRecords(this.#deps.gateway.access, kind)) {
       yield* inPages(records, this.#deps.nextTurn);

@@ -3,13 +3,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Channel, type ChannelModel, connect } from 'amqplib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { eventually } from './waiting.ts';
 import { DevCluster, type WarrenCluster } from './warren-cluster.ts';
 
 const PROGRAM = process.env.BROKER_PROGRAM ?? join(import.meta.dirname, '../../bin/warren.js');
 /** Several clusters are started here, beside whatever else the machine does. */
 const READY_MS = 90_000;
+/** Each command is a process of its own. */
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 2 * READY_MS });
+
 const FIXTURES = join(import.meta.dirname, '../fixtures/definitions');
 
 interface Ended {
@@ -73,7 +76,7 @@ describe('the command line', () => {
 
   beforeAll(async () => {
     cluster = await DevCluster.start({ readyTimeoutMs: READY_MS });
-  }, READY_MS);
+  });
 
   afterAll(async () => {
     await Promise.allSettled(clients.map(client => client.close()));
@@ -202,7 +205,7 @@ describe('the command line', () => {
     });
     const wrong = await warren(cluster, ['queues', 'list', '--user', 'ben:wrong']);
     expect(wrong.error).toBe('warren: wrong user or password\n');
-    for (const [args, error] of [
+    const mistakes = [
       [['users', 'list', '--jsn'], /^warren: warren users list does not know --jsn; did you mean --json\?\n$/],
       [['users', 'lst'], /^warren: there is no command "users lst"; there are users list, /],
       [
@@ -217,10 +220,11 @@ describe('the command line', () => {
       ],
       [['permissions', 'set', 'ben', '(', '', ''], /^warren: configure pattern '\(' is invalid: /],
       [['definitions', 'import', '/does/not/exist'], /^warren: \/does\/not\/exist cannot be read: ENOENT/],
-    ] as const) {
-      const ended = await warren(cluster, args);
-      expect(ended).toMatchObject({ code: 1, out: '', error: expect.stringMatching(error) });
-    }
+    ] as const;
+    const ended = await Promise.all(mistakes.map(([args]) => warren(cluster, args)));
+    mistakes.forEach(([, error], i) => {
+      expect(ended[i]).toMatchObject({ code: 1, out: '', error: expect.stringMatching(error) });
+    });
   });
 });
 
@@ -285,7 +289,7 @@ describe('definitions', () => {
     const { out } = await warren(second, ['definitions', 'export'], { node: 'warren-2' });
     writeFileSync(file('second.json'), out);
     expect(sections('second.json')).toEqual(sections('first.json'));
-  }, 4 * READY_MS);
+  });
 
   it('that are wrong anywhere change nothing', async () => {
     const [cluster] = clusters as [DevCluster];

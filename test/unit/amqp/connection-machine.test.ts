@@ -105,11 +105,7 @@ describe('the handshake', () => {
 
   it.each([
     ['connection.start-ok mechanism=NONE', "503 COMMAND_INVALID - unknown authentication mechanism 'NONE'", 11],
-    [
-      'connection.tune-ok',
-      '504 CHANNEL_ERROR - unexpected method connection.tune-ok in connection state starting',
-      31,
-    ],
+    ['connection.tune-ok', '504 CHANNEL_ERROR - unexpected method connection.tune-ok in connection state starting', 31],
     ['connection.open', '504 CHANNEL_ERROR - unexpected method connection.open in connection state starting', 40],
   ])('refuses %s in the wrong place or form', async (method, reply, methodId) => {
     const [code, text] = [reply.slice(0, 3), reply.slice(4)];
