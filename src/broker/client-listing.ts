@@ -2,7 +2,7 @@ import type { ConnectionDetails } from './broker.ts';
 import type { ConnectionOwner } from './topology-records.ts';
 
 /** Rows and estimated bytes of one page of a list: few enough to be made in a slice of the event loop (R10). */
-const PAGE_ROWS_MAX = 500;
+const PAGE_ROWS_MAX = 200;
 const PAGE_BYTES_MAX = 96 * 1024;
 /** What a row takes beside its arguments. */
 const ROW_BYTES = 400;

@@ -2,7 +2,7 @@ import type { FieldTable } from '../broker/field-table.ts';
 import { encodedTable } from '../broker/field-table-codec.ts';
 
 /** Of one page: what takes a few milliseconds to make (R10) and fits into one message (R8). */
-export const PAGE_ROWS_MAX = 500;
+export const PAGE_ROWS_MAX = 200;
 const PAGE_BYTES_MAX = 96 * 1024;
 /** What a row takes beside its arguments. */
 const ROW_BYTES = 200;
