@@ -69,7 +69,7 @@ export class GroupFactory {
   driver<Effects>(parts: GroupParts<Effects>, initial: Membership): GroupDriver<Effects> {
     const { store, random, monotonicMs } = this.#deps;
     const { group, id, machine, listener, proposals, entryTimeMs, restored, isLost } = parts;
-    const written = isLost ? store.writtenState(group) : undefined;
+    const written = isLost ? this.#lostState(group, initial) : undefined;
     const state = written === undefined ? this.#recoveredState(group, initial, restored) : lostState(written);
     const raft = new Raft({ ...this.#options.raft, id }, state, random.fork(`election:${group}`));
     return new GroupDriver(
@@ -92,6 +92,12 @@ export class GroupFactory {
       },
       restored,
     );
+  }
+
+  /** What it is sent may begin with the first entry: the members there are not those of its last base. */
+  #lostState(group: GroupId, initial: Membership): Pick<RecoveredGroup, 'hardState' | 'base'> | undefined {
+    const written = this.#deps.store.writtenState(group);
+    return written && { ...written, base: { ...written.base, membership: initial } };
   }
 
   /** A group that is new on this node begins with a base, so that recovery knows its membership from then on. */

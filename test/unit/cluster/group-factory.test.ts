@@ -25,14 +25,16 @@ const found = (given: Partial<RecoveredGroup>): RecoveredGroup => ({
 });
 
 /** The replica that begins from what recovery found, and what it writes as it begins. */
-function begin(recovered: RecoveredGroup | undefined, initial: Membership = VOTERS) {
+function begin(recovered: RecoveredGroup | undefined, initial: Membership = VOTERS, { isLost = false } = {}) {
   const writes: GroupWrite[] = [];
   const store = {
     recovered: new Map(recovered === undefined ? [] : [[group, recovered]]),
     journal: {
       append: (write: GroupWrite) => void writes.push(write),
       allocate: (_group: number, bytes: number) => new Uint8Array(bytes),
+      accounted: () => {},
     },
+    writtenState: () => recovered,
   } as unknown as NodeStore;
   const factory = new GroupFactory(
     { raft: DEFAULT_OPTIONS, entryBytesMax: 1_024, proposalBytesMax: 4_096, inflightEntriesMax: 4, sliceMs: 8 },
@@ -43,9 +45,9 @@ function begin(recovered: RecoveredGroup | undefined, initial: Membership = VOTE
       group,
       id: nodeId(1),
       machine: new ShardMachine(),
-      restored: recovered?.base.last ?? { term: 0, index: 0 },
-      isLost: false,
-      listener: {} as GroupListener<ShardEffects>,
+      restored: (isLost ? undefined : recovered?.base.last) ?? { term: 0, index: 0 },
+      isLost,
+      listener: { roleChanged: () => {} } as unknown as GroupListener<ShardEffects>,
       proposals: factory.proposals(group, 8, () => {}),
       entryTimeMs: () => 0,
     },
@@ -72,6 +74,20 @@ describe('a replica that the factory makes', () => {
     expect(raft.status()).toMatchObject({ term: 7, vote: 2, last: { term: 6, index: 14 }, membership: VOTERS });
     expect(raft.base).toEqual(base.last);
     expect(writes).toEqual([]);
+  });
+
+  it('begins with the members of the first entry where its log is lost, not with those of its last base', () => {
+    const hardState = { term: 7, vote: undefined, commit: 12 };
+    const later = { voters: [nodeId(1), nodeId(4), nodeId(5)], outgoing: [], learners: [] };
+    const base = { last: { term: 6, index: 10 }, membership: later, generation: 0 };
+    const { raft, driver, writes } = begin(found({ hardState, base }), VOTERS, { isLost: true });
+    expect(raft.membership).toEqual(VOTERS);
+    const entries = [{ index: 1, term: 1, kind: 1 as const, payload: new Uint8Array(0) }];
+    const ids = { from: nodeId(2), to: nodeId(1) };
+    const append = { type: 'append-request', previous: { term: 0, index: 0 }, entries, commit: 0 } as const;
+    for (const term of [8, 9, 10]) driver.step({ ...append, ...ids, term });
+    driver.process();
+    expect(writes.find(({ base: written }) => written !== undefined)?.base?.membership).toEqual(VOTERS);
   });
 
   it('does not keep the chunk in which an entry came from its leader', () => {
