@@ -20,17 +20,20 @@ interface Rebuilt {
 export class RebuildingChecker extends Checker {
   readonly title = 'rebuilding';
   readonly #rebuilt = new Map<GroupId, Rebuilt>();
+  /** The last entry that anybody has applied. */
+  readonly #latest = new Map<GroupId, LogIndex>();
 
   override onApply(replica: SimReplica, meta: ApplyMeta, payload: Uint8Array, effects: ShardEffects): void {
     const { group } = replica;
     const { index } = meta;
+    if (index <= (this.#latest.get(group) ?? 0)) return;
+    this.#latest.set(group, index);
     const rebuilt = this.#rebuilt.get(group);
     if (rebuilt === undefined) {
       if (replica.isCuttingSnapshot) return;
       this.#rebuilt.set(group, { machine: this.#rebuild(replica.machine, index), applied: index });
       return;
     }
-    if (index <= rebuilt.applied) return;
     rebuilt.applied = index;
     if (hashOf(rebuilt.machine.apply(meta, payload)) !== hashOf(effects))
       this.fail(`entry ${index} of group ${group} comes to something else on a replica that was rebuilt`);
