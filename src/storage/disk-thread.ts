@@ -40,12 +40,13 @@ class DiskThread {
 
   #work(number: number, operations: readonly FileOperation[]): void {
     let outcome: WorkOutcome = { outcome: 'done' };
+    let at = 0;
     try {
-      for (const operation of operations) this.#perform(operation);
+      for (; at < operations.length; at++) this.#perform(operations[at]!);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       outcome =
-        code === 'ENOSPC' || code === 'EDQUOT' ? { outcome: 'full' } : { outcome: 'failed', reason: String(error) };
+        code === 'ENOSPC' || code === 'EDQUOT' ? { outcome: 'full', at } : { outcome: 'failed', reason: String(error) };
     }
     this.#port.postMessage({ did: 'work', number, ...outcome } satisfies DiskReply);
   }

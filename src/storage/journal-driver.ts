@@ -165,7 +165,7 @@ export class JournalDriver {
     }
     if (reply.outcome === 'full') {
       this.#isFull = true;
-      const mayGoOn = this.core.workFull(reply.number);
+      const mayGoOn = this.core.workFull(reply.number, reply.at);
       if (mayGoOn) this.flush();
       else this.#deps.after(this.#options.retryMs, () => this.flush());
       return;

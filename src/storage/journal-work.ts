@@ -16,18 +16,31 @@ export type FileOperation =
   | { readonly do: 'sync-directory' };
 
 /**
- * One piece of disk work. Works are done one at a time, in the order of their numbers, and each may be done again from
- * its start after it failed for want of room.
+ * One piece of disk work. Works are done one at a time, in the order of their numbers. One that found no room is done again from
+ * behind its last sync.
  */
 export interface JournalWork {
   readonly number: number;
   readonly operations: readonly FileOperation[];
 }
 
-/** `full`: there was no room; it may be done again. `failed`: nothing is known of the disk any more, the node stops (R18). */
+/**
+ * `full`: there was no room for the operation at this place, and those behind it were not tried. `failed`: nothing is known of the
+ * disk any more, the node stops (R18).
+ */
 export type WorkOutcome =
-  | { readonly outcome: 'done' | 'full' }
+  | { readonly outcome: 'done' }
+  | { readonly outcome: 'full'; readonly at: number }
   | { readonly outcome: 'failed'; readonly reason: string };
+
+/**
+ * How many operations of a work without room are not to be done again: a file that was synced may be what a later one relies on,
+ * and creating it anew would take it away. What was written since is written again, for a sync without room may have dropped it.
+ */
+export function durableOperations(operations: readonly FileOperation[], at: number): number {
+  const last = operations.slice(0, at).findLastIndex(one => one.do === 'sync' || one.do === 'sync-directory');
+  return last + 1;
+}
 
 /**
  * What is asked of a thread that does file operations for the node's main thread, in the order in which they are asked

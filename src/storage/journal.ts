@@ -8,7 +8,13 @@ import type { TermRun } from '../raft/ready.ts';
 import { type Allocate, BatchWriter } from './batch-writer.ts';
 import { GroupLog, type Location } from './group-log.ts';
 import { JournalSpace } from './journal-space.ts';
-import { type FileOperation, type JournalOptions, type JournalWork, segmentFile } from './journal-work.ts';
+import {
+  durableOperations,
+  type FileOperation,
+  type JournalOptions,
+  type JournalWork,
+  segmentFile,
+} from './journal-work.ts';
 import { RECORD_HEADER_BYTES, RecordType, recordBytes } from './record-codec.ts';
 import {
   encodeGroupStatement,
@@ -221,14 +227,15 @@ export class Journal {
   }
 
   /**
-   * There was no room for a work. It will be handed out again, and if something can be given up, this is deleted
-   * first; then the answer is true. Otherwise the driver waits before it takes the work again.
+   * There was no room for the operation of a work at `at`. What is left of it will be handed out again, and if something can be
+   * given up, this is deleted first; then the answer is true. Otherwise the driver waits before it takes the work again.
    */
-  workFull(number: number): boolean {
+  workFull(number: number, at: number): boolean {
     const work = this.#underWay;
     assert(work?.number === number && !this.#isRetry, () => `work ${number} is not under way`);
     reached('journal.no-room');
     this.#isRetry = true;
+    work.operations.splice(0, durableOperations(work.operations, at));
     return this.#spares.makeRoom(work.operations);
   }
 

@@ -46,7 +46,7 @@ export class SimThread implements JournalThread {
     this.#port.after(this.#port.durationOf(operation), () => {
       const { files, isFull } = this.#port;
       if (isFull && files.grows(operation)) {
-        this.#reply(work, { outcome: 'full' });
+        this.#reply(work, { outcome: 'full', at });
       } else if (operation.do !== 'sync' || !this.#port.syncFails()) {
         this.#port.performs(operation);
         files.perform(operation);

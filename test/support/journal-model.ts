@@ -218,9 +218,9 @@ export class JournalModel {
     const work = this.#work;
     if (work === undefined) return true;
     this.#work = undefined;
-    const { outcome } = this.files.perform(work);
-    assert(outcome !== 'failed', 'no sync fails here');
-    if (outcome === 'full') return this.#journal.workFull(work.number);
+    const done = this.files.perform(work);
+    assert(done.outcome !== 'failed', 'no sync fails here');
+    if (done.outcome === 'full') return this.#journal.workFull(work.number, done.at);
     this.#journal.workCompleted(work.number);
     this.#acknowledge();
     return true;

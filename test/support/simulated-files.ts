@@ -55,6 +55,8 @@ class Inode {
 
 type Directory = Map<string, Inode>;
 
+type OperationOutcome = { readonly outcome: 'done' | 'full' } | Extract<WorkOutcome, { outcome: 'failed' }>;
+
 /**
  * A directory of the journal with the failures that a disk has: what was written is on disk only after a sync, names
  * only after a sync of the directory; power loss takes any part of the rest. Deterministic for its `Random`.
@@ -89,10 +91,11 @@ export class SimulatedFiles implements JournalFiles {
   }
 
   perform(work: JournalWork): WorkOutcome {
-    for (const operation of work.operations) {
+    for (const [at, operation] of work.operations.entries()) {
       if (this.#isPoisoned) return { outcome: 'failed', reason: 'an earlier sync failed' };
       const outcome = this.#do(operation);
-      if (outcome.outcome !== 'done') return outcome;
+      if (outcome.outcome === 'full') return { outcome: 'full', at };
+      if (outcome.outcome === 'failed') return outcome;
     }
     return { outcome: 'done' };
   }
@@ -135,7 +138,7 @@ export class SimulatedFiles implements JournalFiles {
     return inode;
   }
 
-  #do(operation: FileOperation): WorkOutcome {
+  #do(operation: FileOperation): OperationOutcome {
     switch (operation.do) {
       case 'write':
         return this.#write(operation.file, operation.position, concatenate(operation.buffers));
@@ -179,7 +182,7 @@ export class SimulatedFiles implements JournalFiles {
     this.#unsyncedChanges.push(change);
   }
 
-  #write(name: string, position: number, bytes: Uint8Array): WorkOutcome {
+  #write(name: string, position: number, bytes: Uint8Array): OperationOutcome {
     const inode = this.#inode(name);
     const growth = Math.max(0, position + bytes.length - inode.size);
     if (growth > 0 && this.bytesUsed + growth > this.capacityBytes) return { outcome: 'full' };

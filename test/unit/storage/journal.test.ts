@@ -1,8 +1,10 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
+import { SeededRandom } from '../../../src/lib/random.ts';
 import type { Entry } from '../../../src/raft/messages.ts';
 import { recoverJournal } from '../../../src/storage/journal-recovery.ts';
+import type { JournalWork } from '../../../src/storage/journal-work.ts';
 import {
   A,
   appending,
@@ -17,6 +19,7 @@ import {
   open,
   recovered,
 } from '../../support/journal-fixture.ts';
+import { SimulatedFiles } from '../../support/simulated-files.ts';
 
 describe('Journal', () => {
   it('takes one write and one sync for the appends of many groups', () => {
@@ -195,7 +198,36 @@ describe('segments of the journal', () => {
   });
 });
 
+/** The place of the operation that finds no room. */
+function performFully(files: SimulatedFiles, work: JournalWork): number {
+  const done = files.perform(work);
+  if (done.outcome !== 'full') throw new Error(`the work is ${done.outcome}`);
+  return done.at;
+}
+
 describe('the journal on a full disk', () => {
+  it('does not touch again what is synced, whatever power loss leaves of the work that goes on', () => {
+    for (let done = 0, isOver = false; !isOver; done++) {
+      for (let seed = 0; seed < 20; seed++) {
+        const files = new SimulatedFiles(new SeededRandom(seed));
+        const journal = open(files);
+        for (let index = 1; index <= 4; index++) journal.append([appending(A, entry(index, 3_900))]);
+        const work = journal.takeWork()!;
+        const written = files.bytesUsed;
+        files.capacityBytes = written + 3 * OPTIONS.segmentBytesMax;
+        const at = performFully(files, work);
+        expect(work.operations.slice(0, at).filter(one => one.do === 'create').length).toBeGreaterThan(1);
+        expect(journal.workFull(work.number, at)).toBe(false);
+        files.capacityBytes = Number.POSITIVE_INFINITY;
+        const rest = journal.takeWork()!;
+        isOver = done > rest.operations.length;
+        files.perform({ ...rest, operations: rest.operations.slice(0, done) });
+        files.crash('power');
+        expect(recovered(files).report.damages, `${done} operations, seed ${seed}`).toEqual([]);
+      }
+    }
+  });
+
   it('gives up a spare to go on', () => {
     const files = disk();
     const journal = open(files);
@@ -205,8 +237,7 @@ describe('the journal on a full disk', () => {
     const sequence = journal.append([appending(A, entry(41, 6000))]);
     files.capacityBytes = files.bytesUsed;
     const work = journal.takeWork()!;
-    expect(files.perform(work).outcome).toBe('full');
-    expect(journal.workFull(work.number)).toBe(true);
+    expect(journal.workFull(work.number, performFully(files, work))).toBe(true);
     drain(journal, files);
     expect(journal.durableThrough).toBe(sequence);
   });
@@ -217,8 +248,7 @@ describe('the journal on a full disk', () => {
     const sequence = journal.append([appending(A, entry(1, 3000))]);
     files.capacityBytes = files.bytesUsed + 100;
     const work = journal.takeWork()!;
-    expect(files.perform(work).outcome).toBe('full');
-    expect(journal.workFull(work.number)).toBe(false);
+    expect(journal.workFull(work.number, performFully(files, work))).toBe(false);
     journal.append([appending(A, entry(2))]);
     files.capacityBytes = Number.POSITIVE_INFINITY;
     drain(journal, files);
@@ -231,8 +261,7 @@ describe('the journal on a full disk', () => {
     const journal = open(files, { ...OPTIONS, sparesMin: 1 });
     const idle = journal.takeIdleWork()!;
     files.capacityBytes = files.bytesUsed + 1000;
-    expect(files.perform(idle).outcome).toBe('full');
-    expect(journal.workFull(idle.number)).toBe(true);
+    expect(journal.workFull(idle.number, performFully(files, idle))).toBe(true);
     drain(journal, files);
     expect(files.list().map(file => file.name)).toEqual(['000000000001.segment']);
   });
