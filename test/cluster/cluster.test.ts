@@ -138,7 +138,7 @@ describe('three servers', () => {
     const queue = 'one-at-a-time';
     const options = { durable: true, arguments: { 'x-single-active-consumer': true } };
     await (await open(cluster, 'warren-0')).assertQueue(queue, options);
-    const victim = await cluster.leaderOf(queue);
+    const victim = await cluster.leaderOf(queue, 30_000);
     const [other, third] = ['warren-0', 'warren-1', 'warren-2'].filter(name => name !== victim);
     const taken: Record<string, string[]> = { active: [], next: [] };
     const take = (who: string) => (message: ConsumeMessage | null) =>
