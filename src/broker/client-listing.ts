@@ -1,3 +1,4 @@
+import type { ConsumerId, QueueId } from '../lib/ids.ts';
 import type { ConnectionDetails } from './broker.ts';
 import type { ConnectionOwner } from './topology-records.ts';
 
@@ -45,13 +46,17 @@ export interface ConsumerRow {
   readonly channel: number;
   readonly vhost: string;
   readonly queue: string;
+  /** The queue's own name for it, with node and incarnation of its owner. */
+  readonly consumer: ConsumerId;
+  /** Set if the queue serves one consumer at a time, so that its home knows whether this is the one. */
+  readonly singleActiveOf?: QueueId | undefined;
   readonly tag: string;
   readonly autoAck: boolean;
   readonly exclusive: boolean;
   /** Unsettled messages at most; 0 is unlimited. */
   readonly prefetch: number;
   readonly unacked: number;
-  /** Its queue knows it and hands out messages to it. */
+  /** Its queue knows it; and hands out messages to it, if it serves all its consumers. */
   readonly active: boolean;
   /** An encoded field table (`field-table-codec.ts`). */
   readonly arguments: Uint8Array;

@@ -5,10 +5,11 @@ import type { ConsumeRequest, ConsumerHandle, Delivery, SettleHow } from './brok
 import type { ConsumerRow, ListedConsumer } from './client-listing.ts';
 import { encodedTable } from './field-table-codec.ts';
 import type { ConsumerReceiver, HomeStream } from './gateway.ts';
+import { isSingleActive } from './queue-arguments.ts';
+import type { QueueRecord } from './topology-records.ts';
 
 export interface ConsumerOptions {
-  /** The queue's name. */
-  readonly queue: string;
+  readonly queue: QueueRecord;
   readonly request: ConsumeRequest;
   readonly id: ConsumerId;
   readonly isOfQuorumQueue: boolean;
@@ -124,12 +125,20 @@ export class Consumer implements ConsumerReceiver, ListedConsumer {
   }
 
   row(): Omit<ConsumerRow, 'owner' | 'channel' | 'vhost'> {
-    const { queue, request } = this.#options;
+    const { queue, request, id } = this.#options;
     const { tag, autoAck, exclusive } = request;
-    const { unacked } = this;
-    const active = this.#isAccepted && !this.#cancelled;
-    const encoded = encodedTable(request.arguments);
-    return { queue, tag, autoAck, exclusive, prefetch: this.#limit, unacked, active, arguments: encoded };
+    return {
+      queue: queue.name,
+      consumer: id,
+      singleActiveOf: isSingleActive(queue.arguments) ? queue.id : undefined,
+      tag,
+      autoAck,
+      exclusive,
+      prefetch: this.#limit,
+      unacked: this.unacked,
+      active: this.#isAccepted && !this.#cancelled,
+      arguments: encodedTable(request.arguments),
+    };
   }
 
   /** The shard has taken it. */

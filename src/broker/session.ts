@@ -249,7 +249,7 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
     const share = this.#sharePrefetch(request.autoAck ? 0 : 1);
     const consumer = new Consumer(
       {
-        queue: queue.name,
+        queue,
         request,
         id: this.#deps.gateway.nextConsumerId(),
         isOfQuorumQueue: isQuorumQueue(queue.arguments),

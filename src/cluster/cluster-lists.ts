@@ -6,8 +6,8 @@ import {
   LIST_START,
   type ListPosition,
 } from '../broker/client-listing.ts';
-import type { ConnectionOwner } from '../broker/topology-records.ts';
-import type { NodeId, QueueId } from '../lib/ids.ts';
+import type { ConnectionOwner, NodeStart } from '../broker/topology-records.ts';
+import type { ConsumerId, Incarnation, NodeId, QueueId } from '../lib/ids.ts';
 import type { ShardMachine } from '../queue/shard-machine.ts';
 import type { QueueCounts } from '../queue/shard-reading.ts';
 import type { ClusterNode } from './cluster-node.ts';
@@ -38,7 +38,13 @@ export interface LedQueueCounts extends QueueCounts {
   readonly node: NodeId;
 }
 
+/** A consumer as its queue knows it. */
+export interface ActiveConsumer extends NodeStart {
+  readonly consumer: ConsumerId;
+}
+
 type CountsRow = readonly [QueueId, number, number, number, number];
+type ActiveRow = readonly [QueueId, NodeId, Incarnation, ConsumerId];
 
 /** Lists that hold what every node knows first-hand, page by page: no node does more at a time than one page takes. */
 export class ClusterLists {
@@ -52,6 +58,7 @@ export class ClusterLists {
       node.calls.answer(list, (after: ListPosition) => this.#page(list, after));
     }
     node.calls.answer('counts', (queues: readonly QueueId[]) => this.#counts(queues));
+    node.calls.answer('active', (queues: readonly QueueId[]) => this.#singleActive(queues));
     node.calls.answer('close', ({ incarnation, connection, reason }: CloseCall) =>
       this.#deps.clients()?.closeConnection({ incarnation, connection }, reason),
     );
@@ -75,18 +82,21 @@ export class ClusterLists {
 
   /** Of at most `COUNTED_MAX` queues. Those for which nobody answers are missing. */
   async queueCounts(queues: readonly QueueId[]): Promise<Map<QueueId, LedQueueCounts>> {
-    const { self, peers, calls } = this.#node;
-    const answers = [...peers.nodes()].map(async node => ({
-      node,
-      rows: ((await calls.call(node, 'counts', queues)) ?? []) as readonly CountsRow[],
-    }));
     const counts = new Map<QueueId, LedQueueCounts>();
-    await this.#deps.nextTurn();
-    for (const { node, rows } of [{ node: self, rows: this.#counts(queues) }, ...(await Promise.all(answers))]) {
+    for (const { node, rows } of await this.#ofQueues('counts', queues, () => this.#counts(queues))) {
       for (const [id, ready, unacked, consumers, bytes] of rows)
         counts.set(id, { node, ready, unacked, consumers, bytes });
     }
     return counts;
+  }
+
+  /** Who takes messages from each of these queues, of which each serves one consumer at a time. */
+  async singleActive(queues: readonly QueueId[]): Promise<Map<QueueId, ActiveConsumer>> {
+    const active = new Map<QueueId, ActiveConsumer>();
+    for (const { rows } of await this.#ofQueues('active', queues, () => this.#singleActive(queues))) {
+      for (const [id, node, incarnation, consumer] of rows) active.set(id, { node, incarnation, consumer });
+    }
+    return active;
   }
 
   /** `unknown`: there is no such connection; `unreachable`: its node does not answer. */
@@ -123,22 +133,45 @@ export class ClusterLists {
 
   /** A queue that nobody has used yet is not in its shard (R3). */
   #counts(queues: readonly QueueId[]): CountsRow[] {
-    const { topology } = this.#node.replicas.metadata.machine;
     const rows: CountsRow[] = [];
     for (const id of queues) {
-      const home = topology.queueById(id)?.home;
-      if (home === undefined) continue;
-      const machine =
-        home.kind === 'shard'
-          ? this.#ledShard(home.group)
-          : home.node === this.#node.self
-            ? this.#deps.volatileMachine()
-            : undefined;
+      const machine = this.#machineOf(id);
       if (machine === undefined) continue;
       const { ready, unacked, consumers, bytes } = machine.queueCounts(id) ?? UNUSED;
       rows.push([id, ready, unacked, consumers, bytes]);
     }
     return rows;
+  }
+
+  #singleActive(queues: readonly QueueId[]): ActiveRow[] {
+    const rows: ActiveRow[] = [];
+    for (const id of queues) {
+      const active = this.#machineOf(id)?.singleActive(id);
+      if (active !== undefined) rows.push([id, active.node, active.incarnation, active.consumer]);
+    }
+    return rows;
+  }
+
+  /** Of a queue whose home this node leads. */
+  #machineOf(id: QueueId): ShardMachine | undefined {
+    const home = this.#node.replicas.metadata.machine.topology.queueById(id)?.home;
+    if (home?.kind === 'shard') return this.#ledShard(home.group);
+    return home?.node === this.#node.self ? this.#deps.volatileMachine() : undefined;
+  }
+
+  /** What this node and the others say of at most `COUNTED_MAX` queues. */
+  async #ofQueues<Row>(
+    call: string,
+    queues: readonly QueueId[],
+    own: () => readonly Row[],
+  ): Promise<readonly { readonly node: NodeId; readonly rows: readonly Row[] }[]> {
+    const { self, peers, calls } = this.#node;
+    const answers = [...peers.nodes()].map(async node => ({
+      node,
+      rows: ((await calls.call(node, call, queues)) ?? []) as readonly Row[],
+    }));
+    await this.#deps.nextTurn();
+    return [{ node: self, rows: own() }, ...(await Promise.all(answers))];
   }
 
   #ledShard(group: Parameters<ClusterNode['replicas']['shard']>[0]): ShardMachine | undefined {

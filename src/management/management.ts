@@ -2,10 +2,10 @@ import type { AccessRecord, UserLimits, VhostLimits } from '../broker/access/acc
 import type { AccessAdministration } from '../broker/access/administration.ts';
 import type { BrokerSession, Result } from '../broker/broker.ts';
 import type { BrokerError } from '../broker/broker-error.ts';
-import type { ClientList, ClientRows } from '../broker/client-listing.ts';
+import type { ClientList, ClientRows, ConsumerRow } from '../broker/client-listing.ts';
 import type { ClusterGateway } from '../broker/gateway.ts';
-import type { ConnectionOwner, ExchangeRecord, QueueRecord } from '../broker/topology-records.ts';
-import type { NodeId, QueueId } from '../lib/ids.ts';
+import type { ConnectionOwner, ExchangeRecord, NodeStart, QueueRecord } from '../broker/topology-records.ts';
+import type { ConsumerId, NodeId, QueueId } from '../lib/ids.ts';
 import { type AccessRecordOf, accessRecords } from './access-rows.ts';
 import { parseConnectionId } from './connection-id.ts';
 import type { ImportResult } from './definitions.ts';
@@ -38,6 +38,10 @@ export interface ClusterView {
     list: List,
   ): AsyncIterable<{ readonly rows: readonly ClientRows[List][]; readonly silentNode: string | undefined }>;
   queueCounts(queues: readonly QueueId[]): Promise<ReadonlyMap<QueueId, QueueCounts>>;
+  /** Of queues that serve one consumer at a time: who it is. */
+  singleActive(
+    queues: readonly QueueId[],
+  ): Promise<ReadonlyMap<QueueId, NodeStart & { readonly consumer: ConsumerId }>>;
   closeConnection(owner: ConnectionOwner, reason: string): Promise<'closed' | 'unknown' | 'unreachable'>;
 }
 
@@ -96,6 +100,20 @@ export class Management {
   async *clients<List extends ClientList>(list: List, vhost?: string): AsyncGenerator<ClientPage<List>> {
     for await (const { rows, silentNode } of this.#deps.cluster.clients(list)) {
       yield { rows: vhost === undefined ? rows : rows.filter(row => row.vhost === vhost), silentNode };
+    }
+  }
+
+  /** Whether a consumer is the one that its queue serves is known to the queue alone. */
+  async *consumers(vhost?: string): AsyncGenerator<ClientPage<'consumers'>> {
+    for await (const { rows, silentNode } of this.clients('consumers', vhost)) {
+      const queues = new Set(rows.flatMap(({ singleActiveOf }) => singleActiveOf ?? []));
+      const active = queues.size === 0 ? undefined : await this.#deps.cluster.singleActive([...queues]);
+      const isServed = ({ owner, consumer, singleActiveOf }: ConsumerRow): boolean => {
+        if (singleActiveOf === undefined) return true;
+        const one = active?.get(singleActiveOf);
+        return one?.node === owner.node && one.incarnation === owner.incarnation && one.consumer === consumer;
+      };
+      yield { rows: rows.map(row => ({ ...row, active: row.active && isServed(row) })), silentNode };
     }
   }
 

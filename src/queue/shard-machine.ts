@@ -10,7 +10,13 @@ import { CommandKind, type DecodedCommand, type DeleteQueue, type EnsureQueue, S
 import { cancel, consume, get, release, setCredit } from './consumer-commands.ts';
 import { NEVER } from './deadlines.ts';
 import { deleteQueue, pruneTombstones } from './deletion.ts';
-import { type DeliveryList, type NamedQueue, type SequencedOutcome, ShardEffects } from './effects.ts';
+import {
+  type ConsumerAddress,
+  type DeliveryList,
+  type NamedQueue,
+  type SequencedOutcome,
+  ShardEffects,
+} from './effects.ts';
 import { addPart, dropUpload, enqueue } from './enqueue.ts';
 import { type BatchHeader, PAYLOAD_FORMAT, readBatchHeader, readCommand } from './entry-codec.ts';
 import { expireDue, isExpiryDue } from './expire-due.ts';
@@ -179,6 +185,11 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
   queueCounts(id: QueueId): QueueCounts | undefined {
     const queue = this.#state.queues.get(id);
     return queue && queueCounts(queue);
+  }
+
+  /** Who takes messages from a queue with a single active consumer. */
+  singleActive(id: QueueId): ConsumerAddress | undefined {
+    return this.#state.queues.get(id)?.singleActive?.address;
   }
 
   overview(): ShardOverview {

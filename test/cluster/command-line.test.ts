@@ -121,6 +121,9 @@ describe('the command line', () => {
     await other.prefetch(3);
     const { consumerTag } = await other.consume('work', () => {}, { arguments: { 'x-priority': 7 } });
     for (let i = 0; i < 5; i++) channel.sendToQueue('work', Buffer.from('message'));
+    // Of those of one queue only the first is served.
+    await other.assertQueue('in turns', { arguments: { 'x-single-active-consumer': true } });
+    for (const tag of ['first', 'second']) await other.consume('in turns', () => {}, { consumerTag: tag });
     const typed = { node: 'warren-2' };
     const queues = await eventually('three deliveries', 10_000, async () => {
       const rows = await listed<{ name: string; unacked: number }>(cluster, ['queues', 'list'], typed);
@@ -140,14 +143,17 @@ describe('the command line', () => {
     ]);
     const idOf = (name: string) => connections.find(({ clientName }) => clientName === name)?.id;
     expect(queues).toMatchObject([
+      { name: 'in turns', arguments: { 'x-single-active-consumer': true }, consumers: 2 },
       { name: 'own', durable: false, exclusiveOwner: idOf('publisher'), shard: null, leader: 'warren-0', ready: 0 },
       { name: 'work', durable: true, arguments: { note: 'for all' }, ready: 2, unacked: 3, consumers: 1 },
     ]);
     expect(await listed(cluster, ['channels', 'list'], typed)).toMatchObject([
       { connection: idOf('publisher'), number: 1, consumers: 0, unacked: 0 },
-      { connection: idOf('consumer'), number: 1, consumers: 1, unacked: 3, prefetch: 3, globalPrefetch: 0 },
+      { connection: idOf('consumer'), number: 1, consumers: 3, unacked: 3, prefetch: 3, globalPrefetch: 0 },
     ]);
     expect(await listed(cluster, ['consumers', 'list', '--vhost', '/'], typed)).toEqual([
+      expect.objectContaining({ queue: 'in turns', tag: 'first', active: true }),
+      expect.objectContaining({ queue: 'in turns', tag: 'second', active: false }),
       {
         vhost: '/',
         queue: 'work',
@@ -164,13 +170,14 @@ describe('the command line', () => {
     ]);
     const bindings = await listed(cluster, ['bindings', 'list', '--columns', 'source,destination,routingKey'], typed);
     expect(bindings).toEqual([
+      { source: '', destination: 'in turns', routingKey: 'in turns' },
       { source: '', destination: 'own', routingKey: 'own' },
       { source: '', destination: 'work', routingKey: 'work' },
       { source: 'amq.topic', destination: 'work', routingKey: 'work.#' },
     ]);
     expect(await listed(cluster, ['exchanges', 'list'], typed)).toHaveLength(7);
     const table = await warren(cluster, ['queues', 'list', '--columns', 'name,ready'], typed);
-    expect(table.out).toBe('name  ready\nown   0\nwork  2\n');
+    expect(table.out).toBe('name      ready\nin turns  0\nown       0\nwork      2\n');
   });
 
   it('purges and deletes queues, if they are as they should be', async () => {

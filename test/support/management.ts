@@ -27,6 +27,7 @@ export function localManagement(
     },
     queueCounts: async ids =>
       new Map(ids.map(id => [id, { node: gateway.self.node, ready: 1, unacked: 2, consumers: 3, bytes: 4 }] as const)),
+    singleActive: async () => new Map(),
     closeConnection: async (owner, reason) => {
       closed.push(`${owner.connection}: ${reason}`);
       return owner.connection === 1 ? 'closed' : 'unknown';

@@ -2,7 +2,6 @@ import { create, type DescMethod, type MessageInitShape, type MessageShape } fro
 import { status } from '@grpc/grpc-js';
 import type { Result } from '../../broker/broker.ts';
 import type { BrokerError } from '../../broker/broker-error.ts';
-import type { ClientList, ClientRows } from '../../broker/client-listing.ts';
 import {
   AdminService,
   type ImportDefinitionsRequest,
@@ -120,22 +119,19 @@ export const STREAMS: { readonly [Name in StreamName]: AdminCalls<StreamRun> } =
     mapped(management.accessRecords('topic-permission'), page => ({ permissions: page.map(topicPermissionRow) })),
   ),
   listConnections: stream('listConnections', MONITORING, (management, { vhost }) =>
-    clientPages(management, 'connections', vhost, (rows, silentNodes) => ({
+    messagesOf(management.clients('connections', vhost), (rows, silentNodes) => ({
       connections: rows.map(row => connectionRow(row, node => management.nodeName(node))),
       silentNodes,
     })),
   ),
   listChannels: stream('listChannels', MONITORING, (management, { vhost }) =>
-    clientPages(management, 'channels', vhost, (rows, silentNodes) => ({
+    messagesOf(management.clients('channels', vhost), (rows, silentNodes) => ({
       channels: rows.map(row => channelRow(row, node => management.nodeName(node))),
       silentNodes,
     })),
   ),
   listConsumers: stream('listConsumers', MONITORING, (management, { vhost }) =>
-    clientPages(management, 'consumers', vhost, (rows, silentNodes) => ({
-      consumers: rows.map(consumerRow),
-      silentNodes,
-    })),
+    messagesOf(management.consumers(vhost), (rows, silentNodes) => ({ consumers: rows.map(consumerRow), silentNodes })),
   ),
   listQueues: stream('listQueues', MONITORING, (management, { vhost }) =>
     mapped(management.queues(vhost), page => ({ queues: page.map(queueRow) })),
@@ -151,13 +147,11 @@ export const STREAMS: { readonly [Name in StreamName]: AdminCalls<StreamRun> } =
   ),
 };
 
-async function* clientPages<List extends ClientList, Message>(
-  management: Management,
-  list: List,
-  vhost: string | undefined,
-  toMessage: (rows: readonly ClientRows[List][], silentNodes: string[]) => Message,
+async function* messagesOf<Row, Message>(
+  pages: AsyncIterable<{ readonly rows: readonly Row[]; readonly silentNode: string | undefined }>,
+  toMessage: (rows: readonly Row[], silentNodes: string[]) => Message,
 ): AsyncGenerator<Message> {
-  for await (const { rows, silentNode } of management.clients(list, vhost)) {
+  for await (const { rows, silentNode } of pages) {
     if (rows.length > 0 || silentNode !== undefined)
       yield toMessage(rows, silentNode === undefined ? [] : [silentNode]);
   }

@@ -89,8 +89,9 @@ export function channelRow({ owner, channel, ...row }: ChannelRow, nodeName: Nod
 }
 
 export function consumerRow({ owner, autoAck, arguments: encoded, ...row }: ConsumerRow) {
+  const { vhost, queue, tag, channel, exclusive, prefetch, active, unacked } = row;
   return create(ConsumerSchema, {
-    ...row,
+    ...{ vhost, queue, tag, channel, exclusive, prefetch, active, unacked },
     connection: connectionId(owner),
     ackRequired: !autoAck,
     arguments: fromFieldTable(readTable(new ByteReader(encoded))),

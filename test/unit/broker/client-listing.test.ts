@@ -6,7 +6,7 @@ import {
   type ListedConnection,
   type ListPosition,
 } from '../../../src/broker/client-listing.ts';
-import { incarnation, nodeId } from '../../../src/lib/ids.ts';
+import { consumerId, incarnation, nodeId } from '../../../src/lib/ids.ts';
 
 /** Connections with so many channels, each with so many consumers. */
 function connections(count: number, channels: number, consumers: number, argumentBytes = 0): ListedConnection[] {
@@ -25,6 +25,7 @@ function connections(count: number, channels: number, consumers: number, argumen
               handle: h + 1,
               row: () => ({
                 queue: 'q',
+                consumer: consumerId(h + 1),
                 tag: `${c + 1}/${s + 1}/${h + 1}`,
                 autoAck: false,
                 exclusive: false,

@@ -868,6 +868,8 @@ export type Consumer = Message<"warren.v1.Consumer"> & {
   prefetch: number;
 
   /**
+   * False for one that waits until its queue, which serves one at a time, comes to it.
+   *
    * @generated from field: bool active = 9;
    */
   active: boolean;
