@@ -1,5 +1,5 @@
 import { type ArgumentCheck, CONSUMER_CHECKS, checkType, QUEUE_CHECKS } from './argument-checks.ts';
-import { checkArgument, type Declared, inequivalent } from './argument-equivalence.ts';
+import { checkArgument, type Declared } from './argument-equivalence.ts';
 import type { BrokerError } from './broker-error.ts';
 import { INTEGERS, typeWord } from './erlang-term.ts';
 import type { FieldTable, FieldValue } from './field-table.ts';
@@ -148,8 +148,7 @@ export function checkQueueArgumentsEquivalent(
   if (type === undefined || (type.type === 'string' && (type.value === 'quorum' || type.value === 'classic'))) {
     return undefined;
   }
-  const receivedWords = type.type === 'string' ? type.value : typeWord(type);
-  return inequivalent(declared, QUEUE_TYPE, `'${receivedWords}'`, `'${queueType(current)}'`);
+  return checkArgument(declared, QUEUE_TYPE, received, current);
 }
 
 /** How long messages wait in a queue with these arguments at most. */

@@ -133,22 +133,28 @@ export class ChannelPublisher {
 
   #complete(): AmqpError | undefined {
     const properties = this.#assembler.properties;
-    const wrong = this.#published.check(properties, 0, properties.length, this.#context.broker);
-    if (wrong !== undefined) return wrong;
     const publish = this.#publish;
     publish.exchange = this.#exchange;
     publish.routingKey = this.#routingKey;
     publish.properties = properties;
     publish.bodyBytes = this.#assembler.bodyBytes;
+    const wrong = this.#published.check(properties, 0, properties.length, this.#context.broker);
+    if (wrong !== undefined) return this.#refusal(wrong);
     publish.expirationMs = this.#published.expirationMs;
     if (this.#published.hasCopies || this.#published.wantsReplies) {
       const refused = this.#rewrite(properties);
-      if (refused !== undefined) return refused;
+      if (refused !== undefined) return this.#refusal(refused);
     }
     if (this.#transaction !== undefined) return this.#hold(this.#transaction);
     publish.sequence = this.#confirms === undefined ? 0 : this.#confirms.take();
     const result = this.#context.session.publish(publish);
     return result === 'routed' ? undefined : this.#notRouted(result);
+  }
+
+  /** An exchange that is not there, or must not be published to, comes before what is wrong with the properties. */
+  #refusal(wrong: AmqpError): AmqpError {
+    const earlier = this.#context.session.checkPublish(this.#publish);
+    return earlier ? toAmqpError(earlier) : wrong;
   }
 
   /** What the properties ask the broker to do with themselves. */

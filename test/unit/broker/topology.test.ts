@@ -166,7 +166,12 @@ describe('queue.declare', () => {
     ['durable', { durable: false }, "'false'", "'true'"],
     ['auto_delete', { autoDelete: true }, "'true'", "'false'"],
     ['x-message-ttl', { arguments: table({ 'x-message-ttl': int(60) }) }, "the value '60' of type 'signedint'", 'none'],
-    ['x-queue-type', { arguments: table({ 'x-queue-type': text('stream') }) }, "'stream'", "'classic'"],
+    [
+      'x-queue-type',
+      { arguments: table({ 'x-queue-type': text('stream') }) },
+      "the value 'stream' of type 'longstr'",
+      'none',
+    ],
   ])('refuses another %s', (argument, difference, received, current) => {
     const { topology } = emptyTopology();
     declareQueueIn(topology, 'q');
