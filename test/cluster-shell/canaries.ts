@@ -11,14 +11,6 @@ export const SHELL_CANARIES: readonly Canary[] = [
     runsMax: 12,
   },
   {
-    name: 'late-fence-removes-new-incarnation',
-    breaks: 'a fence ends every session of its node, also of an incarnation that is not meant (R24)',
-    file: 'src/queue/leader-commands.ts',
-    find: 'session.node === node && session.incarnation <= incarnation && !session.isEnded',
-    replace: 'session.node === node && !session.isEnded',
-    runsMax: 30,
-  },
-  {
     name: 'apply-reads-topology',
     breaks: 'a replica ignores entries whose senders know more of the topology than it does itself (R21)',
     file: 'src/cluster/replicas.ts',
