@@ -24,7 +24,11 @@ it('finds what the engine of JavaScript finds', () => {
   fc.assert(
     fc.property(patternArb, fc.array(fc.stringMatching(/^[abc.1-]{0,8}$/), { maxLength: 8 }), (text, names) => {
       const pattern = Pattern.parse(text === '' ? '(?:)' : text);
-      if (!(pattern instanceof Pattern)) throw new Error(`${text}: ${pattern.problem}`);
+      if (!(pattern instanceof Pattern)) {
+        // One pattern in some hundred thousand is longer than what is allowed.
+        fc.pre(!/more than \d+ steps/.test(pattern.problem));
+        throw new Error(`${text}: ${pattern.problem}`);
+      }
       const expected = new RegExp(text);
       for (const name of names) expect([name, pattern.matches(name)]).toEqual([name, expected.test(name)]);
     }),
