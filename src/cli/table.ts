@@ -66,8 +66,7 @@ const widthOf = (text: string): number => [...text].length;
 
 /** Names are their owners' choice: nothing in them may move the cursor or turn the line around. */
 const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are the ones to be found.
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, character => {
+  text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, character => {
     const code = character.charCodeAt(0).toString(16);
     return code.length > 2 ? `\\u${code}` : `\\x${code.padStart(2, '0')}`;
   });
