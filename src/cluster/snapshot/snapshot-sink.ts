@@ -55,7 +55,8 @@ export class SnapshotSink {
     this.#drop();
     const { store } = this.#deps;
     const { group } = this.#options;
-    const generation = Math.max(this.#lastGeneration, store.generationOf(group)) + 1;
+    // The one behind the present is that of a log which begins anew meanwhile: see `RefilledJournal`.
+    const generation = Math.max(this.#lastGeneration, store.generationOf(group) + 1) + 1;
     this.#lastGeneration = generation;
     const held = this.#isOwnTrusted ? store.heldRecords(group, this.#deps.committed()) : [];
     this.#transfer = new IncomingSnapshot(install, generation, held, this.#options, this.#deps, outcome =>
@@ -118,6 +119,8 @@ type TransferOutcome =
 class IncomingSnapshot {
   readonly install: SnapshotInstall;
   readonly #generation: number;
+  /** Of the log whose records the leader counts on. */
+  readonly #ownGeneration: number;
   readonly #held: SnapshotRequest['held'];
   readonly #options: SnapshotSinkOptions;
   readonly #deps: SnapshotSinkDependencies;
@@ -152,6 +155,7 @@ class IncomingSnapshot {
   ) {
     this.install = install;
     this.#generation = generation;
+    this.#ownGeneration = deps.store.generationOf(options.group);
     this.#held = held;
     this.#options = options;
     this.#deps = deps;
@@ -306,6 +310,10 @@ class IncomingSnapshot {
     const replace = prepare(loaded);
     await checkpointer.suspend();
     if (this.#isOver) return;
+    if (store.generationOf(group) !== this.#ownGeneration) {
+      this.#fail('this log began anew, and records that it was to keep are gone');
+      return;
+    }
     this.isSwitching = driver.switchTo(this.install.snapshot, this.#generation, () => {
       replace();
       this.#isOver = true;
