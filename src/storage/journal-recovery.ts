@@ -67,6 +67,8 @@ export function recoverJournal(files: JournalFiles, options: JournalOptions, all
   const last = replay.segments.at(-1)!;
   const isOpen = isIntact && end.indexPosition === 0;
   last.isSealed = !isOpen;
+  // The index of a segment that goes on will not list what is void now, but may list its like, written later.
+  if (isOpen) last.voids.length = 0;
   const journal = new Journal(
     {
       segments: replay.segments,

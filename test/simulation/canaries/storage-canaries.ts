@@ -23,8 +23,8 @@ export const STORAGE_CANARIES: readonly Canary[] = [
     name: 'segment-recycled-before-stragglers',
     breaks: 'a segment goes while the messages that are alive in it are still being copied (R13)',
     file: 'src/cluster/group/journal-cleaner.ts',
-    find: 'await batch.finish();\n    if (this.#isStopped) return;\n    store.cleaned(segment);',
-    replace: 'store.cleaned(segment);\n    await batch.finish();\n    if (this.#isStopped) return;',
+    find: 'await batch.finish();\n    if (this.#isStopped) return;\n    store.cleaned(candidate);',
+    replace: 'store.cleaned(candidate);\n    await batch.finish();\n    if (this.#isStopped) return;',
     runsMax: 80,
   },
   {

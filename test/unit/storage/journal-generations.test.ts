@@ -28,6 +28,25 @@ describe('a log that begins anew', () => {
   });
 });
 
+describe('a transfer that a restart has cut short', () => {
+  it('is begun again under the same generation, and its bodies stay', () => {
+    const files = disk();
+    const journal = open(files);
+    fill(journal, A, 1, 4);
+    journal.appendBody(A, 1, entry(7));
+    drain(journal, files);
+    const { journal: second } = recovered(files);
+    drain(second, files);
+    second.appendBody(A, 1, entry(7));
+    second.append([{ group: A, hardState: undefined, entries: [], base: { ...based(9), generation: 1 } }]);
+    drain(second, files);
+    expect(second.locate(A, 7)).toBeDefined();
+    fill(second, A, 10, 60);
+    drain(second, files);
+    expect(recovered(files).journal.locate(A, 7)).toBeDefined();
+  });
+});
+
 describe('the changes of members in a log that begins anew', () => {
   it('are those of the new log alone, also after a restart', () => {
     const change = (index: number, term: number) => ({
