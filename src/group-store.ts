@@ -1,6 +1,7 @@
 import type { GroupJournal } from './cluster/group/group-journal.ts';
 import type {
   CheckpointWriter,
+  CleaningCandidate,
   LoadedCheckpoint,
   NodeStore,
   SnapshotPin,
@@ -248,8 +249,8 @@ export abstract class GroupStore implements NodeStore, GroupJournal {
     void this.#checkpoints.getStraggler(group, part.entry, part.position).then(done);
   }
 
-  cleaned(segment: number): void {
-    this.#journal.core.space.cleaned(segment);
+  cleaned(candidate: CleaningCandidate): void {
+    this.#journal.core.space.cleaned(candidate);
   }
 
   setAside(segment: number): void {

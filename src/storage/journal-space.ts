@@ -10,6 +10,8 @@ export interface CleaningCandidate {
   readonly segment: number;
   readonly liveBytes: number;
   readonly ranges: readonly { readonly group: GroupId; readonly first: LogIndex; readonly last: LogIndex }[];
+  /** What is alive is that of this account: see `resetLive`. */
+  readonly account: number;
 }
 
 /** What has to happen so that the journal stays within its bound (R13). */
@@ -42,6 +44,8 @@ export class JournalSpace {
   readonly #options: JournalOptions;
   readonly stragglers = new StragglerAccount();
   #hasChanged = true;
+  /** Counts how often the account of a group began anew. */
+  #account = 0;
 
   constructor(segments: ReadonlyMap<number, Segment>, groups: ReadonlyMap<GroupId, GroupLog>, options: JournalOptions) {
     this.#segments = segments;
@@ -102,15 +106,20 @@ export class JournalSpace {
     this.#hasChanged = true;
   }
 
-  /** Starts the account of a group anew, before its machine is restored from a snapshot. Until `accounted` nothing of it goes. */
+  /**
+   * Starts the account of a group anew, before its machine is restored from a snapshot. Until `accounted` nothing of it goes.
+   * Other messages than before may live in a segment whose living ones were moved, or are being moved.
+   */
   resetLive(group: GroupId): void {
     const log = this.#groups.get(group);
     if (log === undefined) return;
     log.accounted = false;
+    this.#account++;
     this.stragglers.reset(group);
     for (const segment of this.#segments.values()) {
       const usage = segment.usages.get(group);
       if (usage === undefined) continue;
+      segment.isCleaned = false;
       usage.liveBytes = 0;
       usage.releasedAt = 0;
     }
@@ -195,16 +204,16 @@ export class JournalSpace {
     }
     if (candidate === undefined) return undefined;
     const ranges = [...candidate.usages.values()].filter(usage => usage.liveBytes > 0).map(rangeOf);
-    return { segment: candidate.number, liveBytes: candidate.liveBytes, ranges };
+    return { segment: candidate.number, liveBytes: candidate.liveBytes, ranges, account: this.#account };
   }
 
   /**
    * The messages alive in a segment are durable elsewhere. It goes with the next work, or when a checkpoint knows which
-   * of its messages had left before.
+   * of its messages had left before. Nothing happens if an account began anew meanwhile: nobody has moved what lives now.
    */
-  cleaned(number: number): void {
+  cleaned({ segment: number, account }: Pick<CleaningCandidate, 'segment' | 'account'>): void {
     const segment = this.#segments.get(number);
-    if (segment === undefined) return;
+    if (segment === undefined || account !== this.#account) return;
     segment.isCleaned = true;
     this.#hasChanged = true;
   }

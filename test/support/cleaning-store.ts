@@ -1,4 +1,10 @@
-import type { CleaningStore, SpaceWanted, Straggler, StragglerId } from '../../src/cluster/group/node-store.ts';
+import type {
+  CleaningCandidate,
+  CleaningStore,
+  SpaceWanted,
+  Straggler,
+  StragglerId,
+} from '../../src/cluster/group/node-store.ts';
 import type { GroupId, LogIndex } from '../../src/lib/ids.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
 import type { BodyPart, ShardEffects } from '../../src/queue/effects.ts';
@@ -68,8 +74,8 @@ export class CleaningDisk implements CleaningStore {
     return this.#checkpoints.putStragglers(stragglers);
   }
 
-  cleaned(segment: number): void {
-    this.journal.space.cleaned(segment);
+  cleaned(candidate: CleaningCandidate): void {
+    this.journal.space.cleaned(candidate);
     drain(this.journal, this.files);
   }
 

@@ -196,7 +196,7 @@ export class JournalModel {
         group.stragglers.add(index);
       }
     }
-    this.#journal.space.cleaned(candidate.segment);
+    this.#journal.space.cleaned(candidate);
   }
 
   /** Takes the next work and leaves it under way. */

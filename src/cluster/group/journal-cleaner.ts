@@ -83,7 +83,8 @@ export class JournalCleaner {
     this.#isStopped = true;
   }
 
-  async #clean({ segment, ranges }: CleaningCandidate): Promise<void> {
+  async #clean(candidate: CleaningCandidate): Promise<void> {
+    const { segment, ranges } = candidate;
     const { store, logger } = this.#deps;
     const batch = new StragglerBatch(this.#options.batchBytes, this.#deps);
     for (const { group, first, last } of ranges) {
@@ -102,7 +103,7 @@ export class JournalCleaner {
     }
     await batch.finish();
     if (this.#isStopped) return;
-    store.cleaned(segment);
+    store.cleaned(candidate);
     logger.info({ segment, messages: batch.count }, 'what was alive in a segment of the journal was moved');
   }
 

@@ -16,6 +16,8 @@ export interface LoadedCheckpoint {
 export interface CleaningCandidate {
   readonly segment: number;
   readonly ranges: readonly { readonly group: GroupId; readonly first: LogIndex; readonly last: LogIndex }[];
+  /** Of which account the living messages are: see `resetLive`. */
+  readonly account: number;
 }
 
 /** What has to happen so that the journal stays within its bound (R13). */
@@ -46,8 +48,8 @@ export interface CleaningStore {
   putStragglers(stragglers: readonly Straggler[]): Promise<void>;
   /** Undefined as long as the journal is well within its bound. */
   spaceWanted(): SpaceWanted | undefined;
-  /** All that lives in the segment is a straggler now: it goes when a checkpoint knows what had left it before. */
-  cleaned(segment: number): void;
+  /** All that lived in the segment is a straggler now: it goes when a checkpoint knows what had left it before. */
+  cleaned(candidate: CleaningCandidate): void;
   /** It cannot be read whole: it stays as it is. */
   setAside(segment: number): void;
   readStraggler(group: GroupId, part: BodyPart, done: (bytes: Uint8Array | undefined) => void): void;

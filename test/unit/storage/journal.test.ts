@@ -181,10 +181,29 @@ describe('segments of the journal', () => {
     expect(candidate.ranges).toHaveLength(1);
     expect(candidate.ranges[0]!.first).toBeLessThanOrEqual(20);
     expect(candidate.ranges[0]!.last).toBeGreaterThanOrEqual(20);
-    journal.space.cleaned(candidate.segment);
+    journal.space.cleaned(candidate);
     drain(journal, files);
     expect(journal.locate(A, 20)).toBeUndefined();
     expect(journal.locate(A, 2)).toBeDefined();
+  });
+
+  it.each(['before', 'while'])('stay when a snapshot brings other living messages %s what was alive is moved', when => {
+    const files = disk();
+    const journal = open(files);
+    fill(journal, A, 1, 60);
+    for (const index of [2, 3, 20]) journal.space.addLive(A, index, 600);
+    journal.append([basing(A, 60)]);
+    drain(journal, files);
+    const candidate = journal.space.wanted()!.candidate!;
+    if (when === 'before') journal.space.cleaned(candidate);
+    journal.space.resetLive(A);
+    const { first, last } = candidate.ranges[0]!;
+    const other = first === 20 ? last : first;
+    for (const index of [2, 3, other]) journal.space.addLive(A, index, 600);
+    journal.space.accounted(A);
+    if (when === 'while') journal.space.cleaned(candidate);
+    drain(journal, files);
+    expect(journal.locate(A, other)).toBeDefined();
   });
 
   it('are not worth cleaning when most of the journal is alive', () => {
