@@ -157,7 +157,8 @@ export class Auditor extends Checker {
   }
 
   /** The settlement of a delivery was answered. */
-  settlementAnswered(key: string, wanted: Departure | 'returned'): void {
+  settlementAnswered(group: GroupId, key: string, wanted: Departure | 'returned'): void {
+    if (this.#lost.has(group)) return;
     const delivery = this.#deliveries.get(key)!;
     if (delivery.end === wanted || delivery.end === 'deleted') return;
     this.fail(`${key} was answered as ${wanted}; message ${delivery.id} is ${delivery.end ?? 'still held'}`);

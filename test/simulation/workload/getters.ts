@@ -143,11 +143,12 @@ class Getter {
     const key = this.#keyOf(connection, consumer, number);
     const end: End = how === Settlement.settle ? 'settled' : 'returned';
     this.#asked.ends.set(key, end);
+    const home = this.#workload.homeOf(record.id);
     this.#workload.client(connection, record.id).request(
       out => writeSettle(out, how, consumer, [number, number]),
       outcome => {
         if (outcome !== undefined) return;
-        this.#workload.auditor.settlementAnswered(key, end);
+        this.#workload.auditor.settlementAnswered(home, key, end);
         this.#workload.cluster.statistics[end === 'settled' ? 'settled' : 'returned']++;
       },
     );

@@ -127,6 +127,7 @@ export class Subscription implements ConsumerReceiver {
   answer(how: Settlement, numbers: readonly number[], asked: (key: string, end: End) => void): void {
     const end = ENDS[how]!;
     const { statistics } = this.#workload.cluster;
+    const home = this.#workload.homeOf(this.record.id);
     for (const number of numbers) {
       this.held.delete(number);
       asked(this.keyOf(number), end);
@@ -135,7 +136,7 @@ export class Subscription implements ConsumerReceiver {
       out => writeSettle(out, how, this.id, rangesOf(numbers)),
       outcome => {
         if (outcome !== undefined) return;
-        for (const number of numbers) this.#workload.auditor.settlementAnswered(this.keyOf(number), end);
+        for (const number of numbers) this.#workload.auditor.settlementAnswered(home, this.keyOf(number), end);
         statistics[how === Settlement.discard ? 'discarded' : end === 'settled' ? 'settled' : 'returned'] +=
           numbers.length;
       },
