@@ -27,6 +27,8 @@ interface SimStoreParts {
 export class SimStore extends GroupStore {
   readonly formation = undefined;
   readonly #parts: SimStoreParts;
+  /** What was to be kept of checkpoints, call by call. */
+  readonly #kept: { readonly group: GroupId; readonly generation: number | undefined }[] = [];
 
   constructor(parts: SimStoreParts) {
     const { node, journal, values, groups } = parts;
@@ -85,13 +87,21 @@ export class SimStore extends GroupStore {
 
   override beginCheckpoint(group: GroupId, generation: number, at: EntryId): CheckpointWriter {
     const writer = super.beginCheckpoint(group, generation, at);
+    const begun = this.#kept.length;
     return {
       add: pages => writer.add(pages),
       finish: async () => {
         await writer.finish();
-        this.#checkpointed(group, generation);
+        // That of a transfer which was given up meanwhile may lose pages to the one that follows it.
+        const isGivenUp = this.#kept.slice(begun).some(one => one.group === group && one.generation !== generation);
+        if (!isGivenUp) this.#checkpointed(group, generation);
       },
     };
+  }
+
+  override keepGeneration(group: GroupId, generation: number | undefined): Promise<void> {
+    this.#kept.push({ group, generation });
+    return super.keepGeneration(group, generation);
   }
 
   override deleteStragglers(group: GroupId, stragglers: readonly StragglerId[]): Promise<void> {
