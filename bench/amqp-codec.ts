@@ -150,6 +150,7 @@ function delivery(bodyBytes: number): { -readonly [Key in keyof Delivery]: Deliv
     number: 0,
     redelivered: false,
     deliveryCount: 0,
+    offset: -1,
     isOfQuorumQueue: false,
     content: writer.finish(),
     more: [],

@@ -64,6 +64,7 @@ const swarm: Swarm = {
       leasedQueues: 0.4,
       leaseMs: 600,
     },
+    streams: { share: 0.5, maxAgeMs: 900, maxBytes: 2_000 },
   },
 };
 

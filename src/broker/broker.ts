@@ -127,6 +127,8 @@ export interface Delivery {
   readonly redelivered: boolean;
   /** Failed deliveries before this one. */
   readonly deliveryCount: number;
+  /** In a stream; `NO_OFFSET` in other queues. */
+  readonly offset: number;
   /** The queue was declared as a quorum queue: RabbitMQ's clients find the count in a header. */
   readonly isOfQuorumQueue: boolean;
   /** u8 exchange length, exchange, u8 routing key length, routing key, u32 properties length, properties, body. */

@@ -26,6 +26,7 @@ export interface ConsumerListener {
     consumer: Consumer,
     number: number,
     deliveryCount: number,
+    offset: number,
     content: Uint8Array,
     more: readonly Uint8Array[],
   ): void;
@@ -102,14 +103,20 @@ export class Consumer implements ConsumerReceiver, ListedConsumer {
     return this.#cancelled && this.#outstanding === 0;
   }
 
-  deliver(number: number, deliveryCount: number, content: Uint8Array, more: readonly Uint8Array[]): void {
+  deliver(
+    number: number,
+    deliveryCount: number,
+    offset: number,
+    content: Uint8Array,
+    more: readonly Uint8Array[],
+  ): void {
     if (this.#cancelled) {
       // The answer to its cancellation overtook the delivery: the client is to see nothing more.
       this.#stream.settle(this.id, Settlement.return, [number, number]);
       return;
     }
     this.#outstanding++;
-    this.#listener.deliver(this, number, deliveryCount, content, more);
+    this.#listener.deliver(this, number, deliveryCount, offset, content, more);
   }
 
   /** It goes to the client now: what waits for the session's prefetch must not pass for flushed. */

@@ -27,7 +27,14 @@ export interface PublishOrigin {
 
 /** Where a consumer's deliveries go. */
 export interface ConsumerReceiver {
-  deliver(number: number, deliveryCount: number, content: Uint8Array, more: readonly Uint8Array[]): void;
+  /** `offset`: in a stream; `NO_OFFSET` in other queues. */
+  deliver(
+    number: number,
+    deliveryCount: number,
+    offset: number,
+    content: Uint8Array,
+    more: readonly Uint8Array[],
+  ): void;
   cancelled(): void;
 }
 

@@ -1,5 +1,6 @@
 import type { ConsumerId } from '../lib/ids.ts';
 import { writeGet } from '../queue/commands.ts';
+import { NO_OFFSET } from '../queue/effects.ts';
 import type { ConsumerHandle, GetResult, SettleHow } from './broker.ts';
 import { SETTLEMENTS } from './consumer.ts';
 import type { ClusterGateway, ConsumerReceiver, Decision, HomeStream } from './gateway.ts';
@@ -67,6 +68,7 @@ export class SessionGetters {
       number,
       redelivered,
       deliveryCount,
+      offset: NO_OFFSET,
       isOfQuorumQueue,
       content,
       more,
@@ -109,7 +111,7 @@ function takeOne(
       if (outcome !== undefined) resolve({ outcome, content, more });
     };
     const receiver: ConsumerReceiver = {
-      deliver(_number, _deliveryCount, block, parts) {
+      deliver(_number, _deliveryCount, _offset, block, parts) {
         content = block.slice();
         more = parts.map(part => part.slice());
         finish();

@@ -333,13 +333,14 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
     consumer: Consumer,
     number: number,
     deliveryCount: number,
+    offset: number,
     content: Uint8Array,
     more: readonly Uint8Array[],
   ): void {
     if (this.#isClosed) return;
     const redelivered = deliveryCount > 0;
     const { handle, isOfQuorumQueue } = consumer;
-    const delivery = { consumer: handle, number, redelivered, deliveryCount, isOfQuorumQueue, content, more };
+    const delivery = { consumer: handle, number, redelivered, deliveryCount, offset, isOfQuorumQueue, content, more };
     if (handle === this.#replyConsumer) this.#handOver(consumer, delivery);
     else this.#prefetch.delivered(consumer, delivery);
   }

@@ -1,13 +1,12 @@
-import { assert } from '../lib/assert.ts';
 import { reached } from '../lib/reached.ts';
 import { leaveRing } from './consumer-rings.ts';
 import { type Consumer, joinRing } from './consumers.ts';
-import type { DeliveryList } from './effects.ts';
+import { deliver } from './delivery.ts';
 import { hasReady } from './expiry.ts';
 import { noteDeadline } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
-import { LARGE, type ReferenceChunk, ReferenceState } from './reference-chunks.ts';
 import type { ShardState } from './shard-state.ts';
+import { serveReaders } from './streams.ts';
 
 /** A consumer may have got credit: it joins the service order, and its queue is looked at. */
 export function offer(state: ShardState, consumer: Consumer): void {
@@ -34,6 +33,7 @@ export function checkoutTouched(state: ShardState): void {
 
 /** Returns false if the share of this `apply` is used up before the queue has run out of messages or credit. */
 function checkout(state: ShardState, queue: QueueState): boolean {
+  if (queue.stream !== undefined) return serveReaders(state, queue);
   while (hasReady(state, queue)) {
     const consumer = queue.ringFront;
     if (!consumer) return true;
@@ -51,41 +51,4 @@ function checkout(state: ShardState, queue: QueueState): boolean {
     queue.ringFront = consumer.ringNext;
   }
   return queue.ready === 0;
-}
-
-/** Hands the queue's first ready message to `consumer`. The queue's page must have been touched. */
-export function deliver(state: ShardState, queue: QueueState, consumer: Consumer, list: DeliveryList): void {
-  const position = queue.takeReady();
-  const chunk = queue.chunkOfTaken(position);
-  state.tracker.touch(chunk);
-  const i = position - chunk.origin;
-  const storage = chunk.storage!;
-  assert(storage.states[i] === ReferenceState.ready, () => `position ${position} of queue ${queue.id} is not ready`);
-  storage.states[i] = ReferenceState.checkedOut;
-  const length = storage.lengths[i]!;
-  const number = ++consumer.lastDelivery;
-  consumer.bytesDelivered += length;
-  consumer.unsettled.add(state, number, position);
-  queue.unacked++;
-  queue.readyBytes -= length;
-  queue.unackedBytes += length;
-  state.counters.ready--;
-  state.counters.checkedOut++;
-  state.hash.mix(number ^ Math.imul(position, 0x85ebca6b));
-  listDelivery(state, chunk, i, consumer, number, list);
-}
-
-/** Adds a message that the consumer holds, as it was or will be delivered. */
-export function listDelivery(
-  state: ShardState,
-  chunk: ReferenceChunk,
-  i: number,
-  consumer: Consumer,
-  number: number,
-  list: DeliveryList,
-): void {
-  const { shares, positions, entries, lengths, deliveryCounts } = chunk.storage!;
-  const count = deliveryCounts[i]!;
-  if (shares[i] === LARGE) list.add(consumer.address, number, state.large.get(positions[i]!), count);
-  else list.addPlain(consumer.address, number, entries[i]!, positions[i]!, lengths[i]!, count);
 }

@@ -3,6 +3,7 @@ import type { ByteWriter } from '../lib/bytes.ts';
 import type { ConsumerId, Incarnation, NodeId, QueueId } from '../lib/ids.ts';
 import { TARGETS_MAX } from './limits.ts';
 import { type MessageFields, writeMessageBlock } from './message-block.ts';
+import { type StreamOffset, writeStreamOffset } from './stream-offset.ts';
 
 /**
  * Commands of a shard and their encoding: a u32 length of what follows, a u8 kind, the fields. Numbers are forever: logs
@@ -56,6 +57,16 @@ export interface QueueConfig {
   readonly messageTtlMs?: number | undefined;
   /** The queue goes when nobody has used it for so long. At least 1. */
   readonly expiresMs?: number | undefined;
+  /** A stream: its messages stay, whoever reads them, until there are too many. */
+  readonly stream?: Retention | undefined;
+}
+
+/** What a stream drops, from its front. Without a limit it keeps everything. */
+export interface Retention {
+  /** Whatever came longer ago. */
+  readonly maxAgeMs?: number | undefined;
+  /** Whatever is above so many bytes of message blocks, but not the last message. */
+  readonly maxBytes?: number | undefined;
 }
 
 /** Limits are absolute and cumulative over the consumer's life, so a repeat is harmless; they may also be lowered (R26). */
@@ -86,6 +97,8 @@ export interface Consume extends Credit {
   readonly exclusive: boolean;
   /** Any integer; those with a higher one come first. */
   readonly priority: number;
+  /** Of a stream: where to begin; at the messages to come if nothing is said. */
+  readonly offset?: StreamOffset | undefined;
 }
 export interface SetCredit extends Credit {
   readonly kind: typeof CommandKind.credit;
@@ -173,8 +186,18 @@ export type DecodedCommand =
   | SetVersion;
 
 export const QUEUE_CONFIG_VERSION = 1;
-export const QueueConfigFlag = { autoDelete: 1, exclusive: 2, singleActive: 4, messageTtl: 8, expires: 16 } as const;
-export const QUEUE_CONFIG_FLAGS_KNOWN = 31;
+export const QueueConfigFlag = {
+  autoDelete: 1,
+  exclusive: 2,
+  singleActive: 4,
+  messageTtl: 8,
+  expires: 16,
+  stream: 32,
+  maxAge: 64,
+  maxBytes: 128,
+} as const;
+/** `begins`: at a place in a stream that is said. */
+export const ConsumeFlag = { exclusive: 1, begins: 2 } as const;
 export const DeleteFlag = { ifUnused: 1, ifEmpty: 2 } as const;
 
 /** Starts a command; the returned position goes to `end`. */
@@ -195,16 +218,21 @@ export function writeQueueConfig(out: ByteWriter, config: QueueConfig): void {
   out.u32(0);
   out.string(config.vhost);
   out.string(config.name);
-  const { messageTtlMs, expiresMs } = config;
+  const { messageTtlMs, expiresMs, stream } = config;
   out.u8(
     (config.autoDelete ? QueueConfigFlag.autoDelete : 0) |
       (config.exclusive ? QueueConfigFlag.exclusive : 0) |
       (config.singleActive ? QueueConfigFlag.singleActive : 0) |
       (messageTtlMs === undefined ? 0 : QueueConfigFlag.messageTtl) |
-      (expiresMs === undefined ? 0 : QueueConfigFlag.expires),
+      (expiresMs === undefined ? 0 : QueueConfigFlag.expires) |
+      (stream === undefined ? 0 : QueueConfigFlag.stream) |
+      (stream?.maxAgeMs === undefined ? 0 : QueueConfigFlag.maxAge) |
+      (stream?.maxBytes === undefined ? 0 : QueueConfigFlag.maxBytes),
   );
   if (messageTtlMs !== undefined) out.u48(messageTtlMs);
   if (expiresMs !== undefined) out.u48(expiresMs);
+  if (stream?.maxAgeMs !== undefined) out.u48(stream.maxAgeMs);
+  if (stream?.maxBytes !== undefined) out.u48(stream.maxBytes);
   end(out, start);
 }
 
@@ -285,10 +313,12 @@ export function writeConsume(out: ByteWriter, command: Omit<Consume, 'kind'>): v
   const start = begin(out, CommandKind.consume);
   out.u32(command.consumer);
   out.u48(command.queue);
-  out.u8(command.exclusive ? 1 : 0);
+  const { offset } = command;
+  out.u8((command.exclusive ? ConsumeFlag.exclusive : 0) | (offset === undefined ? 0 : ConsumeFlag.begins));
   out.f64(command.priority);
   writeCreditFields(out, command);
   out.string(command.tag);
+  if (offset !== undefined) writeStreamOffset(out, offset);
   end(out, start);
 }
 

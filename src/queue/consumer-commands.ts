@@ -1,10 +1,12 @@
 import type { ConsumerId, QueueId } from '../lib/ids.ts';
-import { deliver, offer } from './checkout.ts';
+import { offer } from './checkout.ts';
 import type { Cancel, Consume, Credit, Get, Release, SetCredit } from './commands.ts';
-import { Consumer, type ConsumerState } from './consumers.ts';
+import { Consumer, type ConsumerState, NO_CURSOR } from './consumers.ts';
 import { stopConsumer } from './deletion.ts';
+import { deliver } from './delivery.ts';
 import { DeliveryList } from './effects.ts';
 import { hasReady } from './expiry.ts';
+import { READERS_MAX } from './limits.ts';
 import type { Outcome } from './outcomes.ts';
 import { noteDeadline, noteUse } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
@@ -12,6 +14,7 @@ import type { Session } from './sessions.ts';
 import { releaseConsumer } from './settlement.ts';
 import type { ShardState } from './shard-state.ts';
 import { handOverFrom, joinLine } from './single-active.ts';
+import { cursorFor } from './streams.ts';
 
 const NO_CREDIT: Credit = { prefetch: 0, deliverThrough: 0, bytesThrough: 0 };
 
@@ -23,12 +26,15 @@ export function consume(state: ShardState, session: Session, command: Consume): 
   if (queue.exclusiveConsumer !== undefined || (command.exclusive && (queue.consumerCount > 0 || singleActive))) {
     return { kind: 'exclusive-refused' };
   }
+  if (queue.stream !== undefined && (queue.consumers?.size ?? 0) >= READERS_MAX) return { kind: 'too-many-readers' };
   const consumer = addConsumer(state, session, queue, {
     id: command.consumer,
     state: singleActive && queue.singleActive !== undefined ? 'waiting' : 'active',
     isExclusive: command.exclusive,
-    priority: command.priority,
+    // Readers of a stream take nothing away from each other.
+    priority: queue.stream === undefined ? command.priority : 0,
     tag: command.tag,
+    cursor: queue.stream === undefined ? NO_CURSOR : cursorFor(state, queue, command.offset),
     credit: command,
   });
   queue.consumerCount++;
@@ -64,6 +70,7 @@ export function release(state: ShardState, session: Session, command: Release): 
 export function get(state: ShardState, session: Session, command: Get): Outcome {
   const queue = state.queues.get(command.queue);
   if (!queue) return { kind: 'no-such-queue' };
+  if (queue.stream !== undefined) return { kind: 'no-get' };
   noteUse(state, queue);
   const known = session.consumers.get(command.consumer);
   if (known && (known.queue !== queue || known.state !== 'getter')) return { kind: 'consumer-exists' };
@@ -76,6 +83,7 @@ export function get(state: ShardState, session: Session, command: Get): Outcome 
       isExclusive: false,
       priority: 0,
       tag: '',
+      cursor: NO_CURSOR,
       credit: NO_CREDIT,
     });
   state.tracker.touch(queue);
@@ -99,6 +107,7 @@ interface NewConsumer {
   readonly isExclusive: boolean;
   readonly priority: number;
   readonly tag: string;
+  readonly cursor: number;
   readonly credit: Credit;
 }
 

@@ -23,8 +23,15 @@ export interface ConsumerOptions {
   readonly isExclusive: boolean;
   readonly priority: number;
   readonly tag: string;
+  /** Of a stream: see `Consumer`. */
+  readonly cursor: number;
   readonly credit: Credit;
 }
+
+/** `cursor` of a consumer that reads no stream. */
+export const NO_CURSOR = -1;
+/** On its page. */
+const ConsumerFlag = { exclusive: 1, reader: 2 } as const;
 
 /** A consumer of one queue, keyed by its node's incarnation and its id there (R24). */
 export class Consumer {
@@ -46,6 +53,8 @@ export class Consumer {
   /** Delivery numbers 1 to here were given. */
   lastDelivery = 0;
   bytesDelivered = 0;
+  /** Position in a stream of the first message that it has not been given; what the stream drops is passed over. */
+  cursor: number;
   readonly unsettled: Unsettled;
 
   /** Left-over settlements of this consumer: later ones wait behind them. */
@@ -62,6 +71,7 @@ export class Consumer {
     this.isExclusive = options.isExclusive;
     this.priority = options.priority;
     this.state = options.state;
+    this.cursor = options.cursor;
     this.prefetch = options.credit.prefetch;
     this.deliverThrough = options.credit.deliverThrough;
     this.bytesThrough = options.credit.bytesThrough;
@@ -94,6 +104,11 @@ export class Consumer {
     return this.state === 'active' || this.state === 'waiting';
   }
 
+  /** Of a stream. */
+  get isReader(): boolean {
+    return this.cursor !== NO_CURSOR;
+  }
+
   setCredit(credit: Credit): void {
     this.prefetch = credit.prefetch;
     this.deliverThrough = credit.deliverThrough;
@@ -108,7 +123,7 @@ export class Consumer {
     out.u32(consumer);
     out.u48(queue);
     out.u8(CONSUMER_STATES.indexOf(this.state));
-    out.u8(this.isExclusive ? 1 : 0);
+    out.u8((this.isExclusive ? ConsumerFlag.exclusive : 0) | (this.isReader ? ConsumerFlag.reader : 0));
     out.f64(this.priority);
     out.string(this.tag);
     out.u32(this.prefetch);
@@ -116,6 +131,7 @@ export class Consumer {
     out.f64(this.bytesThrough);
     out.u48(this.lastDelivery);
     out.f64(this.bytesDelivered);
+    if (this.isReader) out.u48(this.cursor);
   }
 }
 
@@ -135,16 +151,18 @@ export function decodeConsumer(from: ByteReader): DecodedConsumer {
   };
   const state = CONSUMER_STATES[from.u8()];
   assert(state !== undefined, 'consumer state is unknown');
+  const flags = from.u8();
   return {
     serial,
     address,
     state,
-    isExclusive: from.u8() === 1,
+    isExclusive: (flags & ConsumerFlag.exclusive) !== 0,
     priority: from.f64(),
     tag: from.string(),
     credit: { prefetch: from.u32(), deliverThrough: from.u48(), bytesThrough: from.f64() },
     lastDelivery: from.u48(),
     bytesDelivered: from.f64(),
+    cursor: (flags & ConsumerFlag.reader) !== 0 ? from.u48() : NO_CURSOR,
   };
 }
 

@@ -25,6 +25,9 @@ export interface ConsumerAddress {
   readonly queue: QueueId;
 }
 
+/** `offset` of a message that is in no stream. */
+export const NO_OFFSET = -1;
+
 /** Deliveries as columns, in the order in which they were handed out; numbers of one consumer ascend without gap. */
 export class DeliveryList {
   readonly consumers: ConsumerAddress[] = [];
@@ -37,6 +40,8 @@ export class DeliveryList {
   readonly deliveryCounts: number[] = [];
   /** Large messages among them: by their place in the columns. */
   readonly large = new Map<number, readonly BodyPart[]>();
+  /** Messages of streams among them, with their offsets there: by their place in the columns. */
+  readonly offsets = new Map<number, number>();
 
   get length(): number {
     return this.numbers.length;
@@ -61,6 +66,11 @@ export class DeliveryList {
     this.positions.push(position);
     this.lengths.push(length);
     this.deliveryCounts.push(deliveryCount);
+  }
+
+  /** Its offset in a stream; `NO_OFFSET` in other queues. */
+  offsetAt(i: number): number {
+    return this.offsets.size === 0 ? NO_OFFSET : (this.offsets.get(i) ?? NO_OFFSET);
   }
 
   bodyAt(i: number): BodyReference {

@@ -102,7 +102,7 @@ function readTargets(state: ShardState, from: ByteReader, count: number): QueueS
   return queues;
 }
 
-/** The shorter of two times counts: that of the message and that of the queue. */
+/** The shorter of two times counts: that of the message and that of the queue. A stream keeps the time at which it came. */
 function append(
   state: ShardState,
   queue: QueueState,
@@ -112,10 +112,11 @@ function append(
   ttlMs: number,
 ): void {
   state.tracker.touch(queue);
-  const expiryMs = state.timeMs + Math.min(ttlMs, queue.messageTtlMs);
-  queue.append(state.tracker, state.pool, state.applied, position, length, shares, expiryMs);
-  // Behind other messages it does not come to its end before they are gone.
-  if (queue.deadline !== undefined && queue.ready === 1) noteDeadline(state, queue);
+  const isOfStream = queue.stream !== undefined;
+  const timeMs = isOfStream ? state.timeMs : state.timeMs + Math.min(ttlMs, queue.messageTtlMs);
+  queue.append(state.tracker, state.pool, state.applied, position, length, shares, timeMs);
+  // Behind other messages it does not come to its end before they are gone; but it may be one too many for a stream.
+  if (queue.deadline !== undefined && (isOfStream || queue.ready === 1)) noteDeadline(state, queue);
   state.counters.enqueued++;
   state.counters.ready++;
   if (queue.ringFront !== undefined) state.pending.touch(queue);

@@ -12,13 +12,13 @@ import {
 } from '../lib/ids.ts';
 import {
   CommandKind,
+  ConsumeFlag,
   type Credit,
   type DecodedCommand,
   DeleteFlag,
   ENQUEUE_FLAGS_KNOWN,
   EnqueueFlag,
   LEADER_KIND_MIN,
-  QUEUE_CONFIG_FLAGS_KNOWN,
   QUEUE_CONFIG_VERSION,
   type QueueConfig,
   QueueConfigFlag,
@@ -26,6 +26,7 @@ import {
 } from './commands.ts';
 import { MESSAGE_BLOCK_BYTES_MAX, PART_BYTES_MAX } from './limits.ts';
 import { isMessageBlock } from './message-block.ts';
+import { isStreamOffsetSound, readStreamOffset } from './stream-offset.ts';
 
 /**
  * The payload of a shard's entry: u8 format version, f64 shard time in ms, then batches until the end. A batch: u32 length
@@ -189,6 +190,10 @@ function isSettleSound(reader: ByteReader, end: number): boolean {
   return true;
 }
 
+/** Their messages do not leave with whoever takes them, so nobody takes turns; and they do not wait for anybody. */
+const NOT_OF_STREAMS = QueueConfigFlag.singleActive | QueueConfigFlag.messageTtl;
+const OF_STREAMS = QueueConfigFlag.maxAge | QueueConfigFlag.maxBytes;
+
 function isQueueConfigSound(reader: ByteReader): boolean {
   if (reader.u8() !== QUEUE_CONFIG_VERSION) return false;
   const end = reader.u32() + reader.position;
@@ -198,10 +203,12 @@ function isQueueConfigSound(reader: ByteReader): boolean {
     reader.skip(length);
   }
   const flags = reader.u8();
-  if ((flags & ~QUEUE_CONFIG_FLAGS_KNOWN) !== 0) return false;
   if ((flags & QueueConfigFlag.messageTtl) !== 0) reader.u48();
   if ((flags & QueueConfigFlag.expires) !== 0 && reader.u48() === 0) return false;
-  return reader.position === end;
+  const isStream = (flags & QueueConfigFlag.stream) !== 0;
+  if ((flags & QueueConfigFlag.maxAge) !== 0) reader.u48();
+  if ((flags & QueueConfigFlag.maxBytes) !== 0) reader.u48();
+  return reader.position === end && (flags & (isStream ? NOT_OF_STREAMS : OF_STREAMS)) === 0;
 }
 
 function areFieldsSound(command: DecodedCommand): boolean {
@@ -210,7 +217,8 @@ function areFieldsSound(command: DecodedCommand): boolean {
   if ('bytesThrough' in command && !(Number.isSafeInteger(command.bytesThrough) && command.bytesThrough >= 0))
     return false;
   if (command.kind !== CommandKind.consume) return true;
-  return Number.isInteger(command.priority) && command.tag.length <= NAME_BYTES_MAX;
+  const isOffsetSound = command.offset === undefined || isStreamOffsetSound(command.offset);
+  return isOffsetSound && Number.isInteger(command.priority) && command.tag.length <= NAME_BYTES_MAX;
 }
 
 const readQueueId = (from: ByteReader): QueueId => queueId(from.u48());
@@ -230,6 +238,8 @@ export function readQueueConfig(from: ByteReader): QueueConfig {
   const flags = from.u8();
   const messageTtlMs = (flags & QueueConfigFlag.messageTtl) !== 0 ? from.u48() : undefined;
   const expiresMs = (flags & QueueConfigFlag.expires) !== 0 ? from.u48() : undefined;
+  const maxAgeMs = (flags & QueueConfigFlag.maxAge) !== 0 ? from.u48() : undefined;
+  const maxBytes = (flags & QueueConfigFlag.maxBytes) !== 0 ? from.u48() : undefined;
   assert(from.position === end, 'queue configuration of another length');
   return {
     vhost,
@@ -239,6 +249,7 @@ export function readQueueConfig(from: ByteReader): QueueConfig {
     singleActive: (flags & QueueConfigFlag.singleActive) !== 0,
     messageTtlMs,
     expiresMs,
+    stream: (flags & QueueConfigFlag.stream) !== 0 ? { maxAgeMs, maxBytes } : undefined,
   };
 }
 
@@ -252,9 +263,13 @@ export function readCommand(from: ByteReader, kind: CommandKind): DecodedCommand
     case CommandKind.consume: {
       const consumer = readConsumerId(from);
       const queue = readQueueId(from);
-      const exclusive = (from.u8() & 1) !== 0;
+      const flags = from.u8();
+      const exclusive = (flags & ConsumeFlag.exclusive) !== 0;
       const priority = from.f64();
-      return { kind, consumer, queue, exclusive, priority, ...readCredit(from), tag: from.string() };
+      const credit = readCredit(from);
+      const tag = from.string();
+      const offset = (flags & ConsumeFlag.begins) !== 0 ? readStreamOffset(from) : undefined;
+      return { kind, consumer, queue, exclusive, priority, ...credit, tag, offset };
     }
     case CommandKind.credit:
       return { kind, consumer: readConsumerId(from), ...readCredit(from) };

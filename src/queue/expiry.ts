@@ -1,7 +1,7 @@
 import { reached } from '../lib/reached.ts';
 import { firstExpiryMs, noteDeadline } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
-import { dropReference } from './reference-drop.ts';
+import { dropFromStream, dropReference } from './reference-drop.ts';
 import type { ShardState } from './shard-state.ts';
 
 /** Whether there is a message to hand out. */
@@ -53,6 +53,7 @@ function expireFirst(state: ShardState, queue: QueueState): void {
   state.counters.ready--;
   state.counters.expired++;
   state.hash.mix(~position);
-  dropReference(state, chunk, i);
+  if (queue.stream === undefined) dropReference(state, chunk, i);
+  else dropFromStream(state, chunk, i);
   if (chunk.alive === 0) queue.chunkEmptied(state.tracker, state.pool, chunk);
 }

@@ -66,6 +66,8 @@ function checkQueue(state: ShardState, queue: QueueState): void {
   }
   const name = `queue ${queue.id}`;
   assert(ready.messages === queue.ready, () => `${name} counts ${queue.ready} ready, has ${ready.messages}`);
+  // Those of a stream are not counted: it has dropped them, and each reader knows what it holds.
+  if (queue.stream !== undefined) Object.assign(held, { messages: 0, bytes: 0 });
   assert(held.messages === queue.unacked, () => `${name} counts ${queue.unacked} unacked, has ${held.messages}`);
   assert(ready.bytes === queue.readyBytes, () => `${name} counts ${queue.readyBytes} ready bytes, has ${ready.bytes}`);
   assert(held.bytes === queue.unackedBytes, () => `${name}: ${held.bytes} unacked bytes, not ${queue.unackedBytes}`);
@@ -88,7 +90,9 @@ function checkConsumers(queue: QueueState): void {
     for (const page of consumer.unsettled.pages()) held += page.held;
     assert(held === count, () => `consumer ${consumer.serial} counts ${count} unsettled, has ${held}`);
   }
-  assert(unsettled === queue.unacked, () => `consumers of queue ${queue.id} hold ${unsettled} of ${queue.unacked}`);
+  if (queue.stream !== undefined) checkReaders(queue);
+  const counted = queue.stream === undefined ? unsettled : 0;
+  assert(counted === queue.unacked, () => `consumers of queue ${queue.id} hold ${unsettled} of ${queue.unacked}`);
   assert(
     consuming === queue.consumerCount,
     () => `queue ${queue.id} counts ${queue.consumerCount} consumers, has ${consuming}`,
@@ -98,8 +102,41 @@ function checkConsumers(queue: QueueState): void {
     assert(consumer.state === 'active', 'a stopped consumer is in service order');
     assert(i === 0 || order[i - 1]!.priority >= consumer.priority, 'a lower priority comes first in service order');
   }
-  const isServed = queue.ready === 0 || queue.isTouched || queue.ringFront === undefined;
+  const isWaiting = queue.stream === undefined ? order.length > 0 : order.some(({ cursor }) => cursor < queue.tail);
+  const isServed = queue.ready === 0 || queue.isTouched || !isWaiting;
   assert(isServed, () => `queue ${queue.id} has ready messages and a consumer in service order, but is not looked at`);
+}
+
+/** What a reader holds is there, in its order and behind its cursor; each message knows how many readers hold it. */
+function checkReaders(queue: QueueState): void {
+  const holders = new Map<number, number>();
+  for (const { serial, cursor, unsettled } of queue.consumers?.values() ?? []) {
+    assert(cursor >= 0 && cursor <= queue.tail, () => `reader ${serial} of stream ${queue.id} is at ${cursor}`);
+    let previous = -1;
+    for (const { positions } of unsettled.pages()) {
+      for (const slot of positions) {
+        if (slot === 0) continue;
+        const position = slot - 1;
+        assert(position > previous && position < cursor, () => `reader ${serial} holds ${position} at ${cursor}`);
+        holders.set(position, (holders.get(position) ?? 0) + 1);
+        previous = position;
+      }
+    }
+  }
+  for (const chunk of queue.chunks?.values() ?? []) {
+    for (let i = 0; i < chunk.count; i++) {
+      const state = chunk.storage!.states[i]!;
+      if (state === ReferenceState.gone) continue;
+      const position = chunk.origin + i;
+      const held = holders.get(position) ?? 0;
+      holders.delete(position);
+      const counted = chunk.storage!.counts[i]!;
+      assert(counted === held, () => `${held} readers hold ${position} of stream ${queue.id}, counted are ${counted}`);
+      const isDropped = state === ReferenceState.checkedOut;
+      assert(!isDropped || held > 0, () => `nobody holds ${position}, which stream ${queue.id} has dropped`);
+    }
+  }
+  assert(holders.size === 0, () => `readers of stream ${queue.id} hold ${[...holders.keys()]}, which are gone`);
 }
 
 /** One takes messages; while others wait there is one, or one that is about to be forgotten. */

@@ -39,3 +39,5 @@ export const HASH_MARKS_KEPT = 8;
 
 /** Delivery counts stop here; they are kept in 16 bits. */
 export const DELIVERY_COUNT_MAX = 0xffff;
+/** Consumers of one stream, each of which may hold the same message. */
+export const READERS_MAX = 0xffff;

@@ -23,6 +23,10 @@ export type Outcome =
   | { readonly kind: 'not-empty' }
   /** Of a `get`. */
   | { readonly kind: 'empty' }
+  /** The queue is a stream, from which no single message can be taken. */
+  | { readonly kind: 'no-get' }
+  /** The stream has `READERS_MAX` consumers. */
+  | { readonly kind: 'too-many-readers' }
   | {
       readonly kind: 'message';
       /** The pseudo consumer that holds it. */
@@ -53,6 +57,8 @@ const CODES = [
   'purged',
   'counted',
   'deleted',
+  'no-get',
+  'too-many-readers',
 ] as const satisfies readonly Outcome['kind'][];
 
 export function writeOutcome(out: ByteWriter, outcome: Outcome): void {
@@ -83,6 +89,8 @@ export function writeOutcome(out: ByteWriter, outcome: Outcome): void {
     case 'in-use':
     case 'not-empty':
     case 'empty':
+    case 'no-get':
+    case 'too-many-readers':
       return;
     default:
       unreachable(outcome);

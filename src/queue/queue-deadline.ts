@@ -1,13 +1,23 @@
+import type { Retention } from './commands.ts';
 import { NEVER } from './deadlines.ts';
 import type { QueueState } from './queue-state.ts';
 import type { ShardState } from './shard-state.ts';
 
-/** Shard time at which the first ready message expires. Messages behind it wait for it, as in RabbitMQ. */
+/**
+ * Shard time at which the first ready message expires. Messages behind it wait for it, as in RabbitMQ. A stream drops its
+ * first one for its age, or at once because of its bytes.
+ */
 export function firstExpiryMs(queue: QueueState): number {
   if (queue.ready === 0) return NEVER;
   const position = queue.firstReady;
   const chunk = queue.chunkOfTaken(position);
-  return chunk.storage!.expiries?.[position - chunk.origin] ?? NEVER;
+  const timeMs = chunk.storage!.times?.[position - chunk.origin] ?? NEVER;
+  return queue.stream === undefined ? timeMs : keptUntilMs(queue, queue.stream, timeMs);
+}
+
+function keptUntilMs({ ready, readyBytes }: QueueState, { maxAgeMs, maxBytes }: Retention, cameMs: number): number {
+  if (maxBytes !== undefined && readyBytes > maxBytes && ready > 1) return 0;
+  return maxAgeMs === undefined ? NEVER : cameMs + maxAgeMs;
 }
 
 /** Shard time at which the queue goes because nobody used it. */

@@ -3,7 +3,7 @@ import type { ByteWriter } from '../lib/bytes.ts';
 import type { QueueId } from '../lib/ids.ts';
 import type { PageKey } from '../raft/checkpoint.ts';
 import { PageKind, type PageTracker, StatePage } from './checkpoint-pages.ts';
-import { type QueueConfig, writeQueueConfig } from './commands.ts';
+import { type QueueConfig, type Retention, writeQueueConfig } from './commands.ts';
 import { type ConsumerRings, consumersInOrder } from './consumer-rings.ts';
 import type { Consumer } from './consumers.ts';
 import { Deadline, NEVER } from './deadlines.ts';
@@ -15,14 +15,17 @@ const chunkNumberOf = (position: number): number => Math.floor(position / CHUNK_
 
 /**
  * One queue. Messages have positions, counted from 0 in the order in which they came. Those from `head` on are ready and
- * were never handed out; before it they are returned (ready again), checked out, or gone. What a queue does not use yet
- * is not allocated: tens of thousands of idle queues are normal.
+ * were never handed out; before it they are returned (ready again), checked out, or gone. In a stream all are ready from
+ * `head` on, and each consumer has a cursor there. What a queue does not use yet is not allocated: tens of thousands of
+ * idle queues are normal.
  */
 export class QueueState extends StatePage implements ConsumerRings {
   readonly id: QueueId;
   readonly config: QueueConfig;
   /** `NEVER`: the queue sets its messages no limit. */
   readonly messageTtlMs: number;
+  /** Undefined: the queue is no stream. */
+  readonly stream: Retention | undefined;
   /** Undefined: nothing here ends by itself. */
   deadline: Deadline | undefined = undefined;
   /** Shard time of the last use that consumers, gets and declarations made of it. Kept for a queue that expires unused. */
@@ -69,13 +72,17 @@ export class QueueState extends StatePage implements ConsumerRings {
     this.id = id;
     this.config = config;
     this.messageTtlMs = config.messageTtlMs ?? NEVER;
-    if (config.messageTtlMs !== undefined || config.expiresMs !== undefined) this.deadline = new Deadline(this);
+    this.stream = config.stream;
+    const { maxAgeMs, maxBytes } = config.stream ?? {};
+    const limits = [config.messageTtlMs, config.expiresMs, maxAgeMs, maxBytes];
+    if (limits.some(limit => limit !== undefined)) this.deadline = new Deadline(this);
   }
 
   get pageKey(): PageKey {
     return { space: this.id, kind: PageKind.queue, number: 0 };
   }
 
+  /** `timeMs`: when the message expires, or `NEVER`; in a stream, when it came. */
   append(
     tracker: PageTracker,
     pool: ChunkPool,
@@ -83,14 +90,14 @@ export class QueueState extends StatePage implements ConsumerRings {
     position: number,
     length: number,
     shares: number,
-    expiryMs: number,
+    timeMs: number,
   ): void {
     const chunk = this.#tailChunk?.isFull === false ? this.#tailChunk : this.#addChunk();
     tracker.touch(chunk);
     chunk.append(pool, entry, position, length, shares);
-    if (expiryMs !== NEVER) {
-      chunk.expireLast(expiryMs);
-      this.deadline ??= new Deadline(this);
+    if (timeMs !== NEVER) {
+      chunk.timeLast(timeMs);
+      if (this.stream === undefined) this.deadline ??= new Deadline(this);
     }
     this.tail++;
     this.ready++;
@@ -123,7 +130,7 @@ export class QueueState extends StatePage implements ConsumerRings {
     return chunk;
   }
 
-  /** The chunk of a position that a consumer holds. */
+  /** The chunk of a position that a consumer holds, or reads next in a stream. */
   chunkOfHeld(position: number): ReferenceChunk {
     const cached = this.#lastChunk;
     if (cached !== undefined && isWithin(cached, position)) return cached;
@@ -180,7 +187,7 @@ export class QueueState extends StatePage implements ConsumerRings {
     this.chunks ??= new Map();
     this.chunks.set(chunk.number, chunk);
     this.#tailChunk = chunk;
-    if (chunk.storage?.expiries !== undefined) this.deadline ??= new Deadline(this);
+    if (chunk.storage?.times !== undefined && this.stream === undefined) this.deadline ??= new Deadline(this);
   }
 
   encode(out: ByteWriter): void {

@@ -6,36 +6,40 @@ import { PageKind, StatePage } from './checkpoint-pages.ts';
 import { NEVER } from './deadlines.ts';
 import { CHUNK_REFERENCES, CHUNK_STORAGES_KEPT } from './limits.ts';
 
-/** Where a referenced message is: gone from the queue, waiting in it, or with a consumer. */
+/**
+ * Where a referenced message is: gone from the queue, waiting in it, or with a consumer. In a stream it is ready while the stream
+ * keeps it, whoever holds it, and then with its readers.
+ */
 export const ReferenceState = { gone: 0, ready: 1, checkedOut: 2 } as const;
 
-/** Beside the state of a reference on its page: when it expires follows. */
-const EXPIRES = 0x80;
+/** Beside the state of a reference on its page: its time follows. */
+const TIMED = 0x80;
 
 /** `shares` of a reference to a large message: its `positions` hold the id in the table of large messages. */
 export const LARGE = 0;
 
 const CAPACITIES = [16, 64, 256, 1_024, CHUNK_REFERENCES] as const;
 
-/** Columns of a chunk: 21 bytes per reference (R15), and 8 more where messages expire. */
+/** Columns of a chunk: 21 bytes per reference (R15), and 8 more where messages expire, and in streams. */
 export class ChunkStorage {
   readonly capacity: number;
   readonly entries: Float64Array;
   readonly positions: Uint32Array;
   readonly lengths: Uint32Array;
-  readonly deliveryCounts: Uint16Array;
+  /** How often the message came back; in a stream, how many readers hold it. */
+  readonly counts: Uint16Array;
   /** Queues that the message entered with one command; each reference accounts for its part of the bytes. */
   readonly shares: Uint16Array;
   readonly states: Uint8Array;
-  /** Shard time at which messages expire, or `NEVER`; absent until one of them does. */
-  expiries: Float64Array | undefined = undefined;
+  /** Shard time at which messages expire, or `NEVER`; in a stream, at which they came. Absent until one of them has one. */
+  times: Float64Array | undefined = undefined;
 
   constructor(capacity: number) {
     this.capacity = capacity;
     this.entries = new Float64Array(capacity);
     this.positions = new Uint32Array(capacity);
     this.lengths = new Uint32Array(capacity);
-    this.deliveryCounts = new Uint16Array(capacity);
+    this.counts = new Uint16Array(capacity);
     this.shares = new Uint16Array(capacity);
     this.states = new Uint8Array(capacity);
   }
@@ -44,15 +48,15 @@ export class ChunkStorage {
     this.entries.set(other.entries);
     this.positions.set(other.positions);
     this.lengths.set(other.lengths);
-    this.deliveryCounts.set(other.deliveryCounts);
+    this.counts.set(other.counts);
     this.shares.set(other.shares);
     this.states.set(other.states);
-    if (other.expiries !== undefined) this.expiryColumn().set(other.expiries);
+    if (other.times !== undefined) this.timeColumn().set(other.times);
   }
 
-  expiryColumn(): Float64Array {
-    this.expiries ??= new Float64Array(this.capacity).fill(NEVER);
-    return this.expiries;
+  timeColumn(): Float64Array {
+    this.times ??= new Float64Array(this.capacity).fill(NEVER);
+    return this.times;
   }
 }
 
@@ -67,7 +71,7 @@ export class ChunkPool {
   }
 
   give(storage: ChunkStorage): void {
-    storage.expiries = undefined;
+    storage.times = undefined;
     const free = this.#free[CAPACITIES.indexOf(storage.capacity as (typeof CAPACITIES)[number])]!;
     if (free.length < CHUNK_STORAGES_KEPT) free.push(storage);
   }
@@ -115,15 +119,15 @@ export class ReferenceChunk extends StatePage {
     storage.entries[i] = entry;
     storage.positions[i] = position;
     storage.lengths[i] = length;
-    storage.deliveryCounts[i] = 0;
+    storage.counts[i] = 0;
     storage.shares[i] = shares;
     storage.states[i] = ReferenceState.ready;
     this.alive++;
   }
 
   /** Of the message that was appended last. */
-  expireLast(expiryMs: number): void {
-    this.storage!.expiryColumn()[this.count - 1] = expiryMs;
+  timeLast(timeMs: number): void {
+    this.storage!.timeColumn()[this.count - 1] = timeMs;
   }
 
   /** Frees the storage of a chunk in which all is gone. */
@@ -156,15 +160,15 @@ export class ReferenceChunk extends StatePage {
     if (!storage) return;
     for (let i = 0; i < this.count; i++) {
       const state = storage.states[i]!;
-      const expiryMs = storage.expiries?.[i] ?? NEVER;
-      const isExpiring = state !== ReferenceState.gone && expiryMs !== NEVER;
-      out.u8(isExpiring ? state | EXPIRES : state);
+      const timeMs = storage.times?.[i] ?? NEVER;
+      const isTimed = state !== ReferenceState.gone && timeMs !== NEVER;
+      out.u8(isTimed ? state | TIMED : state);
       if (state === ReferenceState.gone) continue;
-      if (isExpiring) out.f64(expiryMs);
+      if (isTimed) out.f64(timeMs);
       out.u48(storage.entries[i]!);
       out.u32(storage.positions[i]!);
       out.u32(storage.lengths[i]!);
-      out.u16(storage.deliveryCounts[i]!);
+      out.u16(storage.counts[i]!);
       out.u16(storage.shares[i]!);
     }
   }
@@ -178,7 +182,7 @@ export class ReferenceChunk extends StatePage {
     chunk.storage = storage;
     for (let i = 0; i < chunk.count; i++) {
       const flagged = from.u8();
-      const state = flagged & ~EXPIRES;
+      const state = flagged & ~TIMED;
       storage.states[i] = state;
       if (state === ReferenceState.gone) {
         // Neighbours bound the entry: columns stay ascending for the search of live references.
@@ -186,11 +190,11 @@ export class ReferenceChunk extends StatePage {
         continue;
       }
       chunk.alive++;
-      if (flagged !== state) storage.expiryColumn()[i] = from.f64();
+      if (flagged !== state) storage.timeColumn()[i] = from.f64();
       storage.entries[i] = from.u48();
       storage.positions[i] = from.u32();
       storage.lengths[i] = from.u32();
-      storage.deliveryCounts[i] = from.u16();
+      storage.counts[i] = from.u16();
       storage.shares[i] = from.u16();
     }
     return chunk;

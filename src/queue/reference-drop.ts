@@ -16,14 +16,38 @@ export function dropReference(state: ShardState, chunk: ReferenceChunk, i: numbe
   chunk.alive--;
 }
 
+/** The stream does not keep the message any more. For those who hold it, it stays: it may have to be sent to them again. */
+export function dropFromStream(state: ShardState, chunk: ReferenceChunk, i: number): void {
+  if (chunk.storage!.counts[i] === 0) {
+    dropReference(state, chunk, i);
+    return;
+  }
+  reached('shard.dropped-message-is-held');
+  state.tracker.touch(chunk);
+  chunk.storage!.states[i] = ReferenceState.checkedOut;
+}
+
+/** A reader of a stream does not hold the message at `position` any more, whatever it made of it. */
+export function letGo(state: ShardState, queue: QueueState, position: number): void {
+  const chunk = queue.chunkOfHeld(position);
+  state.tracker.touch(chunk);
+  const i = position - chunk.origin;
+  const { counts, states } = chunk.storage!;
+  counts[i]!--;
+  if (counts[i]! > 0 || states[i] !== ReferenceState.checkedOut) return;
+  dropReference(state, chunk, i);
+  if (chunk.alive === 0) queue.chunkEmptied(state.tracker, state.pool, chunk);
+}
+
 /** Drops what a purge left in this chunk. To be called before a reference of the chunk becomes ready again. */
 export function freshen(state: ShardState, queue: QueueState, chunk: ReferenceChunk): void {
   if (chunk.generation === queue.generation) return;
   state.tracker.touch(chunk);
   reached('shard.purged-chunk-freshened');
   chunk.generation = queue.generation;
+  const drop = queue.stream === undefined ? dropReference : dropFromStream;
   for (let i = 0; i < chunk.count; i++) {
-    if (chunk.storage!.states[i] === ReferenceState.ready) dropReference(state, chunk, i);
+    if (chunk.storage!.states[i] === ReferenceState.ready) drop(state, chunk, i);
   }
 }
 

@@ -9,7 +9,7 @@ import type { ReturnWork } from './pending-work.ts';
 import { noteDeadline } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { ReferenceState } from './reference-chunks.ts';
-import { dropReference, freshen } from './reference-drop.ts';
+import { dropReference, freshen, letGo } from './reference-drop.ts';
 import type { Session } from './sessions.ts';
 import type { ShardState } from './shard-state.ts';
 
@@ -115,6 +115,10 @@ function settleOne(state: ShardState, consumer: Consumer, how: Settlement, numbe
   const position = consumer.unsettled.take(state, number);
   state.referencesLeft--;
   state.hash.mix(position ^ how);
+  if (queue.stream !== undefined) {
+    letGo(state, queue, position);
+    return;
+  }
   state.counters.checkedOut--;
   queue.unacked--;
   if (how === Settlement.return) {
@@ -139,7 +143,7 @@ function returnReference(state: ShardState, queue: QueueState, position: number)
   const i = position - chunk.origin;
   const length = storage.lengths[i]!;
   storage.states[i] = ReferenceState.ready;
-  storage.deliveryCounts[i] = Math.min(storage.deliveryCounts[i]! + 1, DELIVERY_COUNT_MAX);
+  storage.counts[i] = Math.min(storage.counts[i]! + 1, DELIVERY_COUNT_MAX);
   queue.unackedBytes -= length;
   queue.readyBytes += length;
   queue.putBack(position);

@@ -1,6 +1,6 @@
 import type { ConsumerId, LogIndex, QueueId } from '../lib/ids.ts';
-import { listDelivery } from './checkout.ts';
 import type { Consumer, ConsumerState } from './consumers.ts';
+import { listDelivery } from './delivery.ts';
 import { DeliveryList } from './effects.ts';
 import { UNSETTLED_PER_PAGE } from './limits.ts';
 import type { QueueState } from './queue-state.ts';
@@ -21,6 +21,8 @@ export interface ConsumerView {
   readonly lastDelivery: number;
   readonly bytesDelivered: number;
   readonly unsettled: number;
+  /** The next offset that it reads of a stream; undefined for other queues. */
+  readonly cursor: number | undefined;
 }
 
 export interface QueueCounts {
@@ -75,6 +77,7 @@ function viewOf(consumer: Consumer): ConsumerView {
     lastDelivery: consumer.lastDelivery,
     bytesDelivered: consumer.bytesDelivered,
     unsettled: consumer.unsettled.count,
+    cursor: consumer.isReader ? consumer.cursor : undefined,
   };
 }
 

@@ -2,7 +2,7 @@ import type { Decision } from '../../src/broker/gateway.ts';
 import { assert } from '../../src/lib/assert.ts';
 import type { GroupId, LogIndex, QueueId } from '../../src/lib/ids.ts';
 import { CommandKind } from '../../src/queue/commands.ts';
-import type { ShardEffects } from '../../src/queue/effects.ts';
+import { NO_OFFSET, type ShardEffects } from '../../src/queue/effects.ts';
 import type { ShardMachine } from '../../src/queue/shard-machine.ts';
 import type { ApplyMeta } from '../../src/raft/state-machine.ts';
 import { Checker } from './checkers/checker.ts';
@@ -38,7 +38,7 @@ interface Fate {
   readonly entry: LogIndex;
   how: 'ready' | 'held' | Departure;
   arrivals: number;
-  /** The delivery by which it arrived last. */
+  /** The delivery by which it arrived last, for people. */
   arrivedBy: string | undefined;
   /** The delivery that was settled, discarded or purged. */
   endedBy: string | undefined;
@@ -49,6 +49,9 @@ export interface LoggedDelivery {
   readonly id: number;
   readonly queue: QueueId;
   readonly deliveryCount: number;
+  /** In a stream; -1 in other queues. */
+  readonly offset: number;
+  hasArrived: boolean;
   /** How it ended; undefined: the consumer holds the message. */
   end: Departure | 'returned' | undefined;
 }
@@ -83,7 +86,7 @@ export class Auditor extends Checker {
   readonly #fates = new Map<string, Fate>();
   readonly #ids = new WeakMap<ModelMessage, number>();
   readonly #deliveries = new Map<string, LoggedDelivery>();
-  /** By connection and queue: the last message that was handed out for the first time. */
+  /** By connection and queue, of a stream also by reader: the last message that was handed out for the first time. */
   readonly #order = new Map<string, number>();
   /** By session: executed commands whose sender was not told yet. */
   readonly #executed = new Map<string, ExecutedCommand[]>();
@@ -121,7 +124,7 @@ export class Auditor extends Checker {
   }
 
   /** A delivery arrived at a client. Returns the message's id. */
-  arrived(key: string, queue: QueueId, deliveryCount: number, content: Uint8Array): number {
+  arrived(key: string, queue: QueueId, deliveryCount: number, offset: number, content: Uint8Array): number {
     const { statistics } = this.cluster;
     statistics.delivered++;
     if (deliveryCount > 0) statistics.redelivered++;
@@ -131,9 +134,11 @@ export class Auditor extends Checker {
     if (logged.deliveryCount !== deliveryCount) {
       this.fail(`delivery ${key} of message ${id} came with count ${deliveryCount}, not ${logged.deliveryCount}`);
     }
+    if (logged.offset !== offset) this.fail(`delivery ${key} came with offset ${offset}, not ${logged.offset}`);
     const fate = this.#fates.get(fateKey(queue, id))!;
-    if (fate.arrivedBy === key) this.fail(`delivery ${key} of message ${id} arrived twice`);
-    if (fate.arrivals > 0 && deliveryCount === 0) {
+    if (logged.hasArrived) this.fail(`delivery ${key} of message ${id} arrived twice`);
+    logged.hasArrived = true;
+    if (fate.arrivals > 0 && deliveryCount === 0 && !this.#isStream(queue)) {
       this.fail(`message ${id} of queue ${queue} was seen before, by ${fate.arrivedBy}; ${key} is not flagged`);
     }
     fate.arrivals++;
@@ -226,7 +231,8 @@ export class Auditor extends Checker {
         if (isSeen && fate.arrivals === 0 && !this.#forgone.has(fate.endedBy ?? ''))
           this.fail(`message ${message.id} was confirmed and never delivered`);
         if (isSeen || fate?.how === 'purged' || fate?.how === 'expired' || this.#deleted.has(queue)) continue;
-        if (fate?.how === 'ready' && this.cluster.workload.volatile.groupOf(queue) !== undefined) continue;
+        const mayStay = this.cluster.workload.volatile.groupOf(queue) !== undefined || this.#isStream(queue);
+        if (fate?.how === 'ready' && mayStay) continue;
         this.fail(`message ${message.id} was confirmed and is ${fate?.how ?? 'not'} in queue ${queue} at the end`);
       }
     }
@@ -245,6 +251,7 @@ export class Auditor extends Checker {
           entered: message => this.#entered(created, message),
           handedOut: (message, consumer, number) => this.#handedOut(message, consumer, number),
           returned: (message, consumer, number) => this.#returned(message, consumer, number),
+          letGo: (message, how, consumer, number) => this.#letGo(message, how, consumer, number),
           departed: (message, how, consumer, number) =>
             this.#departed(message, how, consumer && keyOf(consumer, number!)),
           executed: (session, _sequence, command) => this.#commandExecuted(created, session, command),
@@ -283,7 +290,15 @@ export class Auditor extends Checker {
   #handedOut(message: ModelMessage, consumer: ModelConsumer, number: number): void {
     const id = this.idOf(message);
     const { queue, attempts } = message;
-    this.#deliveries.set(keyOf(consumer, number), { id, queue, deliveryCount: attempts, end: undefined });
+    const isRead = this.#isStream(queue);
+    const key = keyOf(consumer, number);
+    const offset = isRead ? message.place : NO_OFFSET;
+    this.#deliveries.set(key, { id, queue, deliveryCount: attempts, offset, hasArrived: false, end: undefined });
+    const { connection } = this.#records.get(id)!.message;
+    if (isRead) {
+      this.#noteFirst(`${connection} to ${keyOf(consumer, 0)}`, queue, id);
+      return;
+    }
     const fate = this.#fates.get(fateKey(queue, id))!;
     assert(fate.how === 'ready', () => `message ${id} is ${fate.how} and handed out`);
     fate.how = 'held';
@@ -291,10 +306,10 @@ export class Auditor extends Checker {
     // What may not wait at all may be handed out by the entry that brings it.
     if (leftMs < 0 || (leftMs === 0 && fate.entry !== this.model(fate.group)!.applied))
       this.fail(`message ${id} of queue ${queue} is handed out ${-leftMs} ms after its time`);
-    if (attempts === 0) this.#noteFirst(this.#records.get(id)!.message.connection, queue, id);
+    if (attempts === 0) this.#noteFirst(`${connection}`, queue, id);
   }
 
-  #noteFirst(connection: number, queue: QueueId, id: number): void {
+  #noteFirst(connection: string, queue: QueueId, id: number): void {
     const key = `${connection}/${queue}`;
     const previous = this.#order.get(key) ?? 0;
     if (id < previous)
@@ -307,9 +322,23 @@ export class Auditor extends Checker {
     const delivery = this.#deliveries.get(key)!;
     delivery.end = 'returned';
     this.#fates.get(fateKey(message.queue, delivery.id))!.how = 'ready';
-    const { node, incarnation } = consumer.session;
-    const isFenced = this.cluster.fences().some(fence => fence.node === node && incarnation <= fence.through);
-    if (!isFenced) this.#object({ message, id: delivery.id, how: 'returned', delivery: key });
+    if (!this.#isFenced(consumer)) this.#object({ message, id: delivery.id, how: 'returned', delivery: key });
+  }
+
+  /** A reader has done with it, or the stream is gone. */
+  #letGo(message: ModelMessage, how: Departure | 'returned', consumer: ModelConsumer, number: number): void {
+    const key = keyOf(consumer, number);
+    const delivery = this.#deliveries.get(key)!;
+    delivery.end = how;
+    if (how !== 'deleted' && !this.#isFenced(consumer)) this.#object({ message, id: delivery.id, how, delivery: key });
+  }
+
+  #isFenced({ session: { node, incarnation } }: ModelConsumer): boolean {
+    return this.cluster.fences().some(fence => fence.node === node && incarnation <= fence.through);
+  }
+
+  #isStream(queue: QueueId): boolean {
+    return this.cluster.workload.topology.recordOf(queue).config.stream !== undefined;
   }
 
   #departed(message: ModelMessage, how: Departure, key: string | undefined): void {

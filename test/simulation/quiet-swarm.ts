@@ -58,6 +58,7 @@ export const QUIET_SWARM: Complete<Swarm> = {
     getMs: undefined,
     countMs: undefined,
     expiry: undefined,
+    streams: undefined,
   },
   clockSkew: undefined,
   clocks: { offsetMs: undefined, jumps: undefined },

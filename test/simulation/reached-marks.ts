@@ -13,6 +13,7 @@ export const REACHED_ELSEWHERE: Readonly<Record<string, string>> = {
   'shard.deliveries-left-over': 'one entry would have to hand out ten thousand messages',
   'shard.expiries-left-over': 'ten thousand messages would have to expire at once',
   'shard.due-queues-left-over': 'something would have to be due in a thousand queues at once',
+  'shard.reading-left-over': 'one entry would have to hand out ten thousand messages of a stream',
   'shard.return-work-left-over': 'one entry would have to settle ten thousand messages',
 };
 

@@ -79,6 +79,14 @@ export interface ExpirySwarm {
   readonly leaseMs: number;
 }
 
+/** Queues whose messages stay. */
+export interface StreamSwarm {
+  /** Of all queues. */
+  readonly share: number;
+  readonly maxAgeMs?: number | undefined;
+  readonly maxBytes?: number | undefined;
+}
+
 export interface WorkloadSwarm {
   readonly queues: number;
   readonly publishers: number;
@@ -110,6 +118,7 @@ export interface WorkloadSwarm {
   /** Between two counts; absent: nobody counts. */
   readonly countMs?: Range | undefined;
   readonly expiry?: ExpirySwarm | undefined;
+  readonly streams?: StreamSwarm | undefined;
 }
 
 /** One draw decides which faults exist in a run and how often; what is not drawn does not happen ("swarm testing"). */
@@ -138,6 +147,9 @@ export interface Swarm {
   /** Indexes between two comparisons of the replicas' states. */
   readonly compareStatesEvery: number;
 }
+
+/** Has a switch of its own in `DiskSwarm`. */
+const DAMAGE = 'damage-disk';
 
 /** A fault that is absent in one run of four. */
 const rate = (values: readonly number[]): fc.Arbitrary<number | undefined> =>
@@ -201,6 +213,12 @@ const expiryArb: fc.Arbitrary<ExpirySwarm> = fc.record({
   leaseMs: fc.constantFrom(100, 1_500),
 });
 
+const streamArb: fc.Arbitrary<StreamSwarm> = fc.record({
+  share: fc.constantFrom(0.5, 1),
+  maxAgeMs: fc.option(fc.constantFrom(500, 4_000), { nil: undefined, freq: 2 }),
+  maxBytes: fc.option(fc.constantFrom(400, 20_000), { nil: undefined, freq: 2 }),
+});
+
 const workloadArb: fc.Arbitrary<WorkloadSwarm> = fc.record({
   queues: fc.integer({ min: 1, max: 4 }),
   publishers: fc.integer({ min: 1, max: 4 }),
@@ -221,6 +239,7 @@ const workloadArb: fc.Arbitrary<WorkloadSwarm> = fc.record({
   getMs: fc.option(fc.constantFrom({ min: 20, max: 100 }, { min: 100, max: 800 }), { nil: undefined, freq: 2 }),
   countMs: fc.option(fc.constant({ min: 20, max: 600 }), { nil: undefined, freq: 2 }),
   expiry: fc.option(expiryArb, { nil: undefined, freq: 2 }),
+  streams: fc.option(streamArb, { nil: undefined, freq: 2 }),
 });
 
 /** In one run of four leaders do not live long: there the plan's own faults have little left to break. */
@@ -248,7 +267,13 @@ export const swarmArb = (kinds: readonly string[]): fc.Arbitrary<Swarm> =>
       freq: 3,
     }),
     leaderLifeMs: leaderLifeArb,
-    muted: fc.oneof(fc.constant([]), fc.subarray([...kinds], { maxLength: kinds.length >> 1 })),
+    muted: fc.oneof(
+      fc.constant([]),
+      fc.subarray(
+        kinds.filter(kind => kind !== DAMAGE),
+        { maxLength: kinds.length >> 1 },
+      ),
+    ),
     compareDiskEvery: fc.constantFrom(4, 16, 64),
     compareStatesEvery: fc.constantFrom(7, 31),
   });

@@ -67,6 +67,7 @@ export class MemoryQueue {
       number,
       redelivered,
       deliveryCount,
+      offset: -1,
       isOfQuorumQueue,
       content,
       more: [],

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { utf8Encode } from '../../src/lib/bytes.ts';
 import { consumerId, type NodeId, nodeId, type QueueId, queueId } from '../../src/lib/ids.ts';
 import {
+  type Retention,
   Settlement,
   writeAbandonUpload,
   writeAssembledEnqueue,
@@ -13,6 +14,7 @@ import {
   writePurge,
   writeRelease,
 } from '../../src/queue/commands.ts';
+import type { StreamOffset } from '../../src/queue/stream-offset.ts';
 import { consume, declare, get, message, publish, settle, type Write } from './shard-driver.ts';
 
 /** One command, with small numbers that stand for what exists: queue slots, consumers, delivery numbers. */
@@ -24,6 +26,8 @@ export type Action =
       singleActive: boolean;
       messageTtlMs: number | undefined;
       expiresMs: number | undefined;
+      /** Then it is neither a queue with one consumer at a time nor one that lets messages wait. */
+      stream: Retention | undefined;
     }
   | { do: 'enqueue'; slots: number[]; bytes: number; ttlMs: number | undefined }
   | {
@@ -35,6 +39,7 @@ export type Action =
       prefetch: number;
       through: number;
       bytesThrough: number;
+      offset: StreamOffset | undefined;
     }
   | { do: 'credit'; consumer: number; prefetch: number; through: number; bytesThrough: number }
   | { do: 'settle'; how: Settlement; consumer: number; ranges: { first: number; count: number }[] }
@@ -75,6 +80,14 @@ const creditFields = {
 /** Times to live of messages; most have none. */
 const ttlMs = fc.constantFrom(undefined, undefined, undefined, 0, 2, 9);
 
+/** Where readers of streams begin; other queues do not care. */
+const offsetArb: fc.Arbitrary<StreamOffset | undefined> = fc.oneof(
+  fc.constantFrom(undefined, { from: 'first' as const }, { from: 'last' as const }, { from: 'next' as const }),
+  fc.record({ from: fc.constant('offset' as const), offset: fc.integer({ min: -1, max: 12 }) }),
+  fc.record({ from: fc.constant('time' as const), timeMs: fc.nat({ max: 40 }) }),
+  fc.record({ from: fc.constant('age' as const), ageMs: fc.nat({ max: 20 }) }),
+);
+
 export const actionArb: fc.Arbitrary<Action> = fc.oneof(
   {
     weight: 3,
@@ -85,6 +98,13 @@ export const actionArb: fc.Arbitrary<Action> = fc.oneof(
       singleActive: fc.boolean(),
       messageTtlMs: fc.constantFrom(undefined, undefined, 0, 1, 7),
       expiresMs: fc.constantFrom(undefined, undefined, 3, 12),
+      stream: fc.option(
+        fc.record({
+          maxAgeMs: fc.constantFrom(undefined, undefined, 0, 4, 20),
+          maxBytes: fc.constantFrom(undefined, undefined, 0, 90),
+        }),
+        { nil: undefined, freq: 2 },
+      ),
     }),
   },
   {
@@ -104,6 +124,7 @@ export const actionArb: fc.Arbitrary<Action> = fc.oneof(
       consumer,
       exclusive: fc.nat({ max: 5 }).map(value => value === 5),
       priority: fc.constantFrom(0, 0, 0, 2, -1),
+      offset: offsetArb,
       ...creditFields,
     }),
   },
@@ -212,9 +233,10 @@ export function writeOf(action: Action, slots: Slots, bodyNumber: number): Write
     case 'declare':
       return declare(queue, {
         autoDelete: action.autoDelete,
-        singleActive: action.singleActive,
-        messageTtlMs: action.messageTtlMs,
         expiresMs: action.expiresMs,
+        ...(action.stream === undefined
+          ? { singleActive: action.singleActive, messageTtlMs: action.messageTtlMs }
+          : { stream: action.stream }),
       });
     case 'enqueue':
       return publish(bodyOf(action, bodyNumber), action.ttlMs, ...action.slots.map(number => slots.id(number)));
@@ -226,6 +248,7 @@ export function writeOf(action: Action, slots: Slots, bodyNumber: number): Write
         prefetch: action.prefetch,
         deliverThrough: action.through,
         bytesThrough: action.bytesThrough,
+        offset: action.offset,
       });
     case 'credit':
       return out =>

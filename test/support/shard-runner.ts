@@ -13,6 +13,7 @@ const NOBODY_LISTENS: ModelListener = {
   entered: () => {},
   handedOut: () => {},
   returned: () => {},
+  letGo: () => {},
   departed: () => {},
   executed: () => {},
   queueDeleted: () => {},

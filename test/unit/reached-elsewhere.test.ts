@@ -106,7 +106,7 @@ function congestedLink(): void {
 
 const PATHS: Readonly<Record<string, () => void>> = {
   'client.abandoned': () => attachedClient().abandon('abandoned'),
-  'client.delivery-missed': () => attachedClient().deliver(CONSUMER, 2, 0, false, new Uint8Array(1), []),
+  'client.delivery-missed': () => attachedClient().deliver(CONSUMER, 2, 0, -1, false, new Uint8Array(1), []),
   'client.unknown-consumer-cancelled': () => {
     const client = attachedClient();
     client.detach();
@@ -132,6 +132,11 @@ const PATHS: Readonly<Record<string, () => void>> = {
     driver.run(BOB, ...queues);
     driver.waitedMs += 5;
     driver.lead(writeContinue);
+  },
+  'shard.reading-left-over': () => {
+    const driver = new ShardDriver();
+    driver.run(BOB, declare(QUEUE, { stream: {} }));
+    withBacklog(driver).run(ALICE, consume(1, { offset: { from: 'first' } }));
   },
   'shard.return-work-left-over': () => {
     const driver = new ShardDriver();

@@ -1,6 +1,12 @@
 import type { ConsumerId } from '../../lib/ids.ts';
 import { reached } from '../../lib/reached.ts';
-import type { BodyPart, BodyReference, DeliveryList, SessionAnswer } from '../../queue/effects.ts';
+import {
+  type BodyPart,
+  type BodyReference,
+  type DeliveryList,
+  NO_OFFSET,
+  type SessionAnswer,
+} from '../../queue/effects.ts';
 import type { BodyReader } from './body-reader.ts';
 import type { ShardLink } from './shard-link.ts';
 
@@ -11,6 +17,7 @@ type Item =
       readonly consumer: ConsumerId;
       readonly number: number;
       readonly deliveryCount: number;
+      readonly offset: number;
       readonly mayLeap: boolean;
       readonly body: BodyReference;
       /** Pieces of the body that are at hand already; a large one need not fit into the reader's cache as a whole. */
@@ -54,11 +61,21 @@ export class DeliveryPipeline {
     if (this.#head === this.#items.length && !list.large.has(i) && !this.#link.isCongested) {
       const content = this.#bodies.find(list.entries[i]!, list.positions[i]!, list.lengths[i]!);
       if (content !== undefined) {
-        this.#link.deliver(consumer, list.numbers[i]!, list.deliveryCounts[i]!, mayLeap, content, []);
+        const offset = list.offsetAt(i);
+        this.#link.deliver(consumer, list.numbers[i]!, list.deliveryCounts[i]!, offset, mayLeap, content, []);
         return;
       }
     }
-    this.#enqueue(consumer, list.numbers[i]!, list.deliveryCounts[i]!, mayLeap, list.bodyAt(i));
+    this.#enqueue({
+      kind: 'delivery',
+      consumer,
+      number: list.numbers[i]!,
+      deliveryCount: list.deliveryCounts[i]!,
+      offset: list.offsetAt(i),
+      mayLeap,
+      body: list.bodyAt(i),
+      pieces: [],
+    });
   }
 
   /** The network may take more than at the last attempt. */
@@ -71,7 +88,9 @@ export class DeliveryPipeline {
     for (const { outcome } of answer.outcomes) {
       if (outcome.kind !== 'message') continue;
       handsOut = true;
-      this.#enqueue(outcome.consumer, outcome.number, outcome.deliveryCount, true, outcome.body);
+      const { consumer, number, deliveryCount, body } = outcome;
+      const offset = NO_OFFSET;
+      this.#enqueue({ kind: 'delivery', consumer, number, deliveryCount, offset, mayLeap: true, body, pieces: [] });
     }
     if (this.#head === this.#items.length || (this.#answersWaiting === 0 && !handsOut)) {
       this.#link.answered(answer.throughSequence, answer.outcomes);
@@ -87,8 +106,8 @@ export class DeliveryPipeline {
     else this.#items.push({ kind: 'cancelled', consumer });
   }
 
-  #enqueue(consumer: ConsumerId, number: number, deliveryCount: number, mayLeap: boolean, body: BodyReference): void {
-    this.#items.push({ kind: 'delivery', consumer, number, deliveryCount, mayLeap, body, pieces: [] });
+  #enqueue(item: Item): void {
+    this.#items.push(item);
     if (this.#items.length - this.#head === 1) this.#pump();
   }
 
@@ -122,7 +141,7 @@ export class DeliveryPipeline {
       reached('leader.delivery-waits-for-network');
       return false;
     }
-    const { pieces, body } = item;
+    const { pieces, body, consumer, number, deliveryCount, offset, mayLeap } = item;
     const parts = body.parts ?? [body];
     while (pieces.length < parts.length) {
       const part = parts[pieces.length]!;
@@ -135,7 +154,7 @@ export class DeliveryPipeline {
       }
       pieces.push(piece);
     }
-    this.#link.deliver(item.consumer, item.number, item.deliveryCount, item.mayLeap, pieces[0]!, pieces.slice(1));
+    this.#link.deliver(consumer, number, deliveryCount, offset, mayLeap, pieces[0]!, pieces.slice(1));
     return true;
   }
 

@@ -72,6 +72,7 @@ export class RemoteShardLink implements ShardLink, TurnTask {
     consumer: ConsumerId,
     number: number,
     deliveryCount: number,
+    offset: number,
     mayLeap: boolean,
     content: Uint8Array,
     more: readonly Uint8Array[],
@@ -79,7 +80,7 @@ export class RemoteShardLink implements ShardLink, TurnTask {
     const bytes = DELIVERY_HEAD_BYTES + content.length;
     if (this.#deliveries.length > 0 && this.#deliveries.length + bytes > this.#frameBytesMax) this.flush();
     if (this.#deliveries.length === 0) this.#wantsFlush(this);
-    writeDelivery(this.#deliveries, consumer, number, deliveryCount, mayLeap, content, more.length > 0);
+    writeDelivery(this.#deliveries, consumer, number, deliveryCount, offset, mayLeap, content, more.length > 0);
     if (more.length === 0) return;
     this.flush();
     more.forEach((part, i) => {

@@ -282,6 +282,7 @@ export class ShardClient implements ShardLink, HomeStream {
     consumer: ConsumerId,
     number: number,
     deliveryCount: number,
+    offset: number,
     mayLeap: boolean,
     content: Uint8Array,
     more: readonly Uint8Array[],
@@ -294,7 +295,7 @@ export class ShardClient implements ShardLink, HomeStream {
       return;
     }
     known.last = number;
-    known.receiver.deliver(number, deliveryCount, content, more);
+    known.receiver.deliver(number, deliveryCount, offset, content, more);
   }
 
   consumerCancelled(consumer: ConsumerId): void {

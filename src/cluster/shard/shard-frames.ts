@@ -1,6 +1,6 @@
 import { ByteReader, ByteWriter } from '../../lib/bytes.ts';
 import { type ConsumerId, consumerId, type Incarnation, incarnation, type NodeId } from '../../lib/ids.ts';
-import type { BatchRefusal } from '../../queue/effects.ts';
+import { type BatchRefusal, NO_OFFSET } from '../../queue/effects.ts';
 import { type Outcome, readOutcome, writeOutcome } from '../../queue/outcomes.ts';
 import type { AttachRequest, ShardLink } from './shard-link.ts';
 
@@ -106,34 +106,38 @@ export const encodeConsumerCancelled = (consumer: ConsumerId): Uint8Array => {
 export const decodeConsumerCancelled = (payload: Uint8Array, link: ShardLink): void =>
   link.consumerCancelled(consumerId(new ByteReader(payload).u32()));
 
-/** Of one delivery in a frame of deliveries, without its content. */
-export const DELIVERY_HEAD_BYTES = 17;
+/** Of one delivery in a frame of deliveries at most, without its content. */
+export const DELIVERY_HEAD_BYTES = 23;
 const MAY_LEAP = 1;
 /** The content goes on in `deliveryPart` frames, the last of which is marked. */
 const IN_PARTS = 2;
+/** Its offset follows. */
+const IN_STREAM = 4;
 
 export function writeDelivery(
   out: ByteWriter,
   consumer: ConsumerId,
   number: number,
   deliveryCount: number,
+  offset: number,
   mayLeap: boolean,
   content: Uint8Array,
   inParts: boolean,
 ): void {
+  const isInStream = offset !== NO_OFFSET;
   out.u32(consumer);
   out.u48(number);
   out.u16(deliveryCount);
-  out.u8((mayLeap ? MAY_LEAP : 0) | (inParts ? IN_PARTS : 0));
+  out.u8((mayLeap ? MAY_LEAP : 0) | (inParts ? IN_PARTS : 0) | (isInStream ? IN_STREAM : 0));
+  if (isInStream) out.u48(offset);
   out.block(content);
 }
 
 /** Takes the deliveries of one link apart again; keeps the pieces of a large message until the last one is there. */
 export class DeliveryAssembler {
   readonly #link: ShardLink;
-  #partial:
-    | { consumer: ConsumerId; number: number; deliveryCount: number; mayLeap: boolean; parts: Uint8Array[] }
-    | undefined;
+  #partial: ((content: Uint8Array, more: readonly Uint8Array[]) => void) | undefined;
+  #parts: Uint8Array[] = [];
 
   constructor(link: ShardLink) {
     this.#link = link;
@@ -146,24 +150,30 @@ export class DeliveryAssembler {
       const number = reader.u48();
       const deliveryCount = reader.u16();
       const flags = reader.u8();
+      const offset = (flags & IN_STREAM) !== 0 ? reader.u48() : NO_OFFSET;
       const content = reader.block();
       const mayLeap = (flags & MAY_LEAP) !== 0;
-      if ((flags & IN_PARTS) !== 0)
-        this.#partial = { consumer, number, deliveryCount, mayLeap, parts: [content.slice()] };
-      else this.#link.deliver(consumer, number, deliveryCount, mayLeap, content, []);
+      if ((flags & IN_PARTS) === 0) {
+        this.#link.deliver(consumer, number, deliveryCount, offset, mayLeap, content, []);
+        continue;
+      }
+      this.#partial = (first, more) =>
+        this.#link.deliver(consumer, number, deliveryCount, offset, mayLeap, first, more);
+      this.#parts = [content.slice()];
     }
   }
 
   /** First byte: 1 if this is the last part. */
   part(payload: Uint8Array): void {
-    const partial = this.#partial;
-    if (partial === undefined) return;
+    const deliver = this.#partial;
+    if (deliver === undefined) return;
     const isLast = payload[0] === 1;
-    partial.parts.push(payload.slice(1));
+    this.#parts.push(payload.slice(1));
     if (!isLast) return;
+    const [content, ...more] = this.#parts;
     this.#partial = undefined;
-    const [content, ...more] = partial.parts;
-    this.#link.deliver(partial.consumer, partial.number, partial.deliveryCount, partial.mayLeap, content!, more);
+    this.#parts = [];
+    deliver(content!, more);
   }
 }
 

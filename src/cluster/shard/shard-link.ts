@@ -39,6 +39,8 @@ export interface ShardLink {
     consumer: ConsumerId,
     number: number,
     deliveryCount: number,
+    /** In a stream; `NO_OFFSET` in other queues. */
+    offset: number,
     /** Numbers between the last one and this were withdrawn; only in the answer to an attach. */
     mayLeap: boolean,
     content: Uint8Array,

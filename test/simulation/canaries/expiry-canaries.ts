@@ -6,17 +6,17 @@ export const EXPIRY_CANARIES: readonly Canary[] = [
     name: 'expiry-by-process-time',
     breaks: 'what has expired is decided by the process that applies the entry, not by shard time (R21, R28)',
     file: 'src/queue/queue-deadline.ts',
-    find: 'return chunk.storage!.expiries?.[position - chunk.origin] ?? NEVER;',
+    find: 'const timeMs = chunk.storage!.times?.[position - chunk.origin] ?? NEVER;',
     replace:
       'const counted = globalThis as { looked?: number };\n  counted.looked = (counted.looked ?? 0) + 1;\n' +
-      '  return (chunk.storage!.expiries?.[position - chunk.origin] ?? NEVER) + (counted.looked % 50 === 0 ? 5 : 0);',
+      '  const timeMs = (chunk.storage!.times?.[position - chunk.origin] ?? NEVER) + (counted.looked % 50 === 0 ? 5 : 0);',
     runsMax: 100,
   },
   {
     name: 'ttl-forgotten-in-checkpoint',
     breaks: 'after a restart or a snapshot messages wait for ever (R14)',
     file: 'src/queue/reference-chunks.ts',
-    find: 'if (flagged !== state) storage.expiryColumn()[i] = from.f64();',
+    find: 'if (flagged !== state) storage.timeColumn()[i] = from.f64();',
     replace: 'if (flagged !== state) from.f64();',
     runsMax: 100,
   },

@@ -4,6 +4,7 @@ import type { Canary } from './canary.ts';
 import { EXPIRY_CANARIES } from './expiry-canaries.ts';
 import { RAFT_CANARIES } from './raft-canaries.ts';
 import { STORAGE_CANARIES } from './storage-canaries.ts';
+import { STREAM_CANARIES } from './stream-canaries.ts';
 import { WORKLOAD_CANARIES } from './workload-canaries.ts';
 import { WORLD_CANARIES } from './world-canaries.ts';
 
@@ -15,6 +16,7 @@ export const CANARIES: Readonly<Record<Program, readonly Canary[]>> = {
     ...WORLD_CANARIES,
     ...WORKLOAD_CANARIES,
     ...EXPIRY_CANARIES,
+    ...STREAM_CANARIES,
   ],
   'scripts/simulate-shell.ts': SHELL_CANARIES,
 };

@@ -66,6 +66,10 @@ export function hashOf(effects: ShardEffects): number {
   mixAll(deliveries.positions);
   mixAll(deliveries.lengths);
   mixAll(deliveries.deliveryCounts);
+  for (const [at, offset] of deliveries.offsets) {
+    mix(at);
+    mix(offset);
+  }
   for (const { node, incarnation, throughSequence, outcomes } of answers) {
     mix(node);
     mix(incarnation);

@@ -4,6 +4,7 @@ import { accountedBytes } from '../../../src/queue/reference-chunks.ts';
 import type { ShardMachine } from '../../../src/queue/shard-machine.ts';
 import type { QueueOverview } from '../../../src/queue/shard-reading.ts';
 import { type ModelConsumer, type ModelQueue, nameOf } from './model-state.ts';
+import { isStream } from './model-streams.ts';
 import type { Expected, ShardModel } from './shard-model.ts';
 
 /** Where the effects of an entry are not what the model expects; undefined: nowhere. */
@@ -60,14 +61,17 @@ export function compareCounts(model: ShardModel, machine: ShardMachine): string 
   return sessions === members ? undefined : `${sessions} sessions, but should be ${members}`;
 }
 
-function compareQueue(found: QueueOverview, { config, ready, consumers }: ModelQueue): string | undefined {
+function compareQueue(found: QueueOverview, queue: ModelQueue): string | undefined {
+  const { config, ready, consumers } = queue;
   let unacked = 0;
   let consuming = 0;
   let bytes = 0;
   for (const message of ready) bytes += message.bytes;
   for (const { held, state } of consumers) {
-    unacked += held.size;
     if (state === 'active' || state === 'waiting') consuming++;
+    // Of a stream readers hold what is ready for all others.
+    if (isStream(queue)) continue;
+    unacked += held.size;
     for (const message of held.values()) bytes += message.bytes;
   }
   if (found.name !== config.name || found.vhost !== config.vhost) return `its name is ${found.name}`;
@@ -125,7 +129,8 @@ function compareHeld(machine: ShardMachine, consumer: ModelConsumer): string | u
   return differs(`what ${nameOf(consumer)} holds (number, entry, position, delivery count)`, found, held);
 }
 
-function viewOf({ id, queueId, tag, state, isExclusive, priority, credit, last, bytes, held }: ModelConsumer) {
+function viewOf(consumer: ModelConsumer) {
+  const { id, queueId, tag, state, isExclusive, priority, credit, last, bytes, held, cursor } = consumer;
   const { prefetch, deliverThrough, bytesThrough } = credit;
   return {
     consumer: id,
@@ -140,6 +145,7 @@ function viewOf({ id, queueId, tag, state, isExclusive, priority, credit, last, 
     lastDelivery: last,
     bytesDelivered: bytes,
     unsettled: held.size,
+    cursor: cursor === -1 ? undefined : cursor,
   };
 }
 
@@ -156,8 +162,10 @@ function livingIn(model: ShardModel): [number, number][] {
   const living = new Map<number, number>();
   const add = (entry: number, bytes: number): void => void living.set(entry, (living.get(entry) ?? 0) + bytes);
   const large = new Set<object>();
-  for (const { ready, consumers } of model.queues.values()) {
-    for (const message of [...ready, ...consumers.flatMap(({ held }) => [...held.values()])]) {
+  for (const queue of model.queues.values()) {
+    // Of a stream several may hold the same message, which may still be in it.
+    const held = queue.consumers.flatMap(consumer => [...consumer.held.values()]);
+    for (const message of new Set([...queue.ready, ...held])) {
       const { parts, shares } = message;
       if (parts.length === 1 && !message.isAssembled) add(parts[0]!.entry, accountedBytes(message.bytes, shares));
       else if (!large.has(parts)) for (const part of parts) add(part.entry, part.length);

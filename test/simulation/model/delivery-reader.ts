@@ -1,4 +1,4 @@
-import type { ConsumerAddress, DeliveryList } from '../../../src/queue/effects.ts';
+import { type ConsumerAddress, type DeliveryList, NO_OFFSET } from '../../../src/queue/effects.ts';
 import type { ModelMessage } from './model-state.ts';
 
 /** One delivery as the machine listed it. */
@@ -28,7 +28,7 @@ export class DeliveryReader {
   }
 
   /** What is wrong with a delivery that should bring `message` under `number`. */
-  compare({ at }: ListedDelivery, number: number, message: ModelMessage): string | undefined {
+  compare({ at }: ListedDelivery, number: number, message: ModelMessage, isOfStream: boolean): string | undefined {
     const listed = this.#list;
     if (listed.numbers[at] !== number) return `its number should be ${number}`;
     const parts = listed.large.get(at) ?? [listed.bodyAt(at)];
@@ -41,6 +41,9 @@ export class DeliveryReader {
       const { entry: wanted, position: place } = message.parts[0]!;
       return `it brings the message at ${entry}/${position}, the first ready one is at ${wanted}/${place}`;
     }
+    const offset = listed.offsetAt(at);
+    if (offset !== (isOfStream ? message.place : NO_OFFSET))
+      return `its offset is ${offset}; ${message.place} messages came before it`;
     const count = listed.deliveryCounts[at];
     if (count !== message.attempts) return `its delivery count is ${count}, it was returned ${message.attempts} times`;
     return undefined;

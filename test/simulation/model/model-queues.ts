@@ -12,6 +12,7 @@ import {
   type ModelQueue,
   type ModelSession,
 } from './model-state.ts';
+import { isStream, mustDrop, placeOf, unread } from './model-streams.ts';
 import { ModelTombstones } from './model-tombstones.ts';
 
 const NO_SUCH_QUEUE: Outcome = { kind: 'no-such-queue' };
@@ -45,16 +46,23 @@ export class ModelQueues {
   /** A message that could be handed out and a consumer that could take it; undefined if there is no such pair. */
   unserved(): { readonly queue: ModelQueue; readonly consumer: ModelConsumer } | undefined {
     for (const queue of this.all.values()) {
-      if (queue.ready.length === 0) continue;
-      const consumer = queue.consumers.find(canTake);
+      const consumer = queue.consumers.find(one => canTake(one) && this.offered(queue, one) !== undefined);
       if (consumer !== undefined) return { queue, consumer };
     }
     return undefined;
   }
 
+  /** What the consumer gets if it is its turn. */
+  offered(queue: ModelQueue, consumer: ModelConsumer): ModelMessage | undefined {
+    return isStream(queue) ? unread(queue, consumer) : queue.ready[0];
+  }
+
   /** Everything whose time is over goes: messages from the front of their queues, then queues that nobody has used. */
   expire(): void {
-    for (const queue of this.all.values()) this.#expireFront(queue, ({ expiryMs }) => expiryMs <= this.timeMs);
+    for (const queue of this.all.values()) {
+      if (isStream(queue)) while (mustDrop(queue, this.timeMs)) this.#expireFirst(queue);
+      else this.#expireFront(queue, ({ expiryMs }) => expiryMs <= this.timeMs);
+    }
     const unused = [...this.all.values()].filter(queue => unusedUntil(queue) <= this.timeMs);
     unused.sort((a, b) => unusedUntil(a) - unusedUntil(b) || a.id - b.id);
     for (const queue of unused) this.#deleteQueue(queue);
@@ -63,6 +71,7 @@ export class ModelQueues {
   /** The same for messages that nobody may get any more. One of the entry that is being followed may still be got. */
   expireUndeliverable(): void {
     for (const queue of this.all.values()) {
+      if (isStream(queue)) continue;
       this.#expireFront(
         queue,
         ({ expiryMs, parts }) => expiryMs < this.timeMs || (expiryMs === this.timeMs && parts[0]!.entry !== this.index),
@@ -71,15 +80,18 @@ export class ModelQueues {
   }
 
   #expireFront(queue: ModelQueue, isOver: (message: ModelMessage) => boolean): void {
-    while (queue.ready.length > 0 && isOver(queue.ready[0]!)) {
-      this.counters.ready--;
-      this.counters.expired++;
-      this.#listener.departed(queue.ready.shift()!, 'expired', undefined, undefined);
-    }
+    while (queue.ready.length > 0 && isOver(queue.ready[0]!)) this.#expireFirst(queue);
   }
 
-  /** Who is served next, if anybody. Those who cannot take a message any more lose their turn. */
+  #expireFirst(queue: ModelQueue): void {
+    this.counters.ready--;
+    this.counters.expired++;
+    this.#listener.departed(queue.ready.shift()!, 'expired', undefined, undefined);
+  }
+
+  /** Who is served next, if anybody. Those who cannot take a message any more lose their turn; those who have read all of a stream wait. */
   next(queue: ModelQueue): ModelConsumer | undefined {
+    if (isStream(queue)) return nextReader(queue);
     while (queue.ring.length > 0 && !canTake(queue.ring[0]!)) queue.ring.shift();
     return queue.ring[0];
   }
@@ -96,12 +108,16 @@ export class ModelQueues {
   }
 
   handOut(queue: ModelQueue, consumer: ModelConsumer): number {
-    const message = queue.ready.shift()!;
+    const message = this.offered(queue, consumer)!;
     const number = ++consumer.last;
     consumer.bytes += message.bytes;
     consumer.held.set(number, message);
-    this.counters.ready--;
-    this.counters.checkedOut++;
+    if (isStream(queue)) consumer.cursor = message.place + 1;
+    else {
+      queue.ready.shift();
+      this.counters.ready--;
+      this.counters.checkedOut++;
+    }
     this.#listener.handedOut(message, consumer, number);
     return number;
   }
@@ -127,7 +143,8 @@ export class ModelQueues {
       const isAssembled = upload !== undefined;
       const expiryMs = this.timeMs + Math.min(ttlMs, queue.config.messageTtlMs ?? Number.POSITIVE_INFINITY);
       const bytes = bytesOf(parts);
-      const message = { queue: queue.id, place, parts, bytes, isAssembled, shares, expiryMs, attempts: 0 };
+      const cameMs = this.timeMs;
+      const message = { queue: queue.id, place, parts, bytes, isAssembled, shares, cameMs, expiryMs, attempts: 0 };
       queue.ready.push(message);
       this.counters.enqueued++;
       this.counters.ready++;
@@ -146,6 +163,11 @@ export class ModelQueues {
   #settleOne(consumer: ModelConsumer, how: Settlement, number: number): void {
     const message = consumer.held.get(number)!;
     consumer.held.delete(number);
+    const departure = how === Settlement.settle ? 'settled' : 'discarded';
+    if (isStream(consumer.queue!)) {
+      this.#listener.letGo(message, how === Settlement.return ? 'returned' : departure, consumer, number);
+      return;
+    }
     this.counters.checkedOut--;
     if (how === Settlement.return) {
       message.attempts++;
@@ -156,7 +178,6 @@ export class ModelQueues {
       this.#listener.returned(message, consumer, number);
       return;
     }
-    const departure = how === Settlement.settle ? 'settled' : 'discarded';
     this.counters[departure]++;
     this.#listener.departed(message, departure, consumer, number);
   }
@@ -209,6 +230,7 @@ export class ModelQueues {
     const consumers = queue.consumers.filter(isConsuming).length;
     switch (command.kind) {
       case CommandKind.get:
+        if (isStream(queue)) return { kind: 'no-get' };
         queue.usedMs = this.timeMs;
         return this.#get(session, queue, command.consumer, command.autoSettle);
       case CommandKind.count:
@@ -247,9 +269,11 @@ export class ModelQueues {
       return { kind: 'exclusive-refused' };
     }
     queue.usedMs = this.timeMs;
-    const { consumer: id, tag, exclusive: isExclusive, priority } = command;
+    const { consumer: id, tag, exclusive: isExclusive } = command;
     const state = singleActive && others.length > 0 ? 'waiting' : 'active';
-    const added = { id, tag, isExclusive, priority, state, credit: command } as const;
+    const priority = isStream(queue) ? 0 : command.priority;
+    const cursor = isStream(queue) ? placeOf(queue, command.offset, this.timeMs) : -1;
+    const added = { id, tag, isExclusive, priority, cursor, state, credit: command } as const;
     this.#offer(this.#addConsumer(session, queue, added));
     return undefined;
   }
@@ -262,7 +286,15 @@ export class ModelQueues {
     const credit = { prefetch: 0, deliverThrough: 0, bytesThrough: 0 };
     const getter =
       known ??
-      this.#addConsumer(session, queue, { id, tag: '', isExclusive: false, priority: 0, state: 'getter', credit });
+      this.#addConsumer(session, queue, {
+        id,
+        tag: '',
+        isExclusive: false,
+        priority: 0,
+        cursor: -1,
+        state: 'getter',
+        credit,
+      });
     const number = this.handOut(queue, getter);
     const { entry, position } = message.parts[0]!;
     const parts = message.parts.length > 1 ? message.parts : undefined;
@@ -280,7 +312,7 @@ export class ModelQueues {
   #addConsumer(
     session: ModelSession,
     queue: ModelQueue,
-    added: Pick<ModelConsumer, 'id' | 'tag' | 'isExclusive' | 'priority' | 'state' | 'credit'>,
+    added: Pick<ModelConsumer, 'id' | 'tag' | 'isExclusive' | 'priority' | 'cursor' | 'state' | 'credit'>,
   ): ModelConsumer {
     const start = { queueId: queue.id, last: 0, bytes: 0, held: new Map() };
     const consumer: ModelConsumer = { session, queue, ...start, ...added };
@@ -324,6 +356,10 @@ export class ModelQueues {
     }
     for (const consumer of queue.consumers) {
       for (const [number, message] of consumer.held) {
+        if (isStream(queue)) {
+          this.#listener.letGo(message, 'deleted', consumer, number);
+          continue;
+        }
         this.counters.checkedOut--;
         this.counters.deleted++;
         this.#listener.departed(message, 'deleted', consumer, number);
@@ -345,6 +381,20 @@ const unusedUntil = ({ config: { expiresMs }, consumers, usedMs }: ModelQueue): 
   expiresMs === undefined || consumers.some(isConsuming) ? Number.POSITIVE_INFINITY : usedMs + expiresMs;
 
 const isConsuming = ({ state }: ModelConsumer): boolean => state === 'active' || state === 'waiting';
+
+/** Those who have read everything keep their places in turn. */
+function nextReader(queue: ModelQueue): ModelConsumer | undefined {
+  const { ring } = queue;
+  for (let waiting = 0; waiting < ring.length; ) {
+    const first = ring[0]!;
+    if (canTake(first) && unread(queue, first) !== undefined) return first;
+    ring.shift();
+    if (!canTake(first)) continue;
+    ring.push(first);
+    waiting++;
+  }
+  return undefined;
+}
 
 /** Its turn is behind everybody of its priority or of a higher one. */
 function takeTurn(ring: ModelConsumer[], consumer: ModelConsumer): void {

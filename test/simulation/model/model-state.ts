@@ -14,6 +14,8 @@ export interface ModelMessage {
   readonly isAssembled: boolean;
   /** Queues that took it with one command. */
   readonly shares: number;
+  /** Shard time at which it came. */
+  readonly cameMs: number;
   /** Shard time at which its wait is over; Infinity: never. */
   readonly expiryMs: number;
   /** How often it was handed out and came back. */
@@ -23,7 +25,7 @@ export interface ModelMessage {
 export interface ModelQueue {
   readonly id: QueueId;
   readonly config: QueueConfig;
-  /** In the order of their places. */
+  /** In the order of their places. Of a stream: all that it keeps. */
   ready: ModelMessage[];
   readonly consumers: ModelConsumer[];
   /** Those that wait for messages, the next to be served first: by priority, then in turn. */
@@ -49,6 +51,8 @@ export interface ModelConsumer {
   bytes: number;
   /** By delivery number, ascending. */
   readonly held: Map<number, ModelMessage>;
+  /** Of a stream: the first place that it has not read; -1 for other queues. */
+  cursor: number;
 }
 
 export interface ModelUpload {
@@ -76,6 +80,8 @@ export interface ModelListener {
   handedOut(message: ModelMessage, consumer: ModelConsumer, number: number): void;
   /** It is ready again. */
   returned(message: ModelMessage, consumer: ModelConsumer, number: number): void;
+  /** A reader of a stream does not hold it any more; what becomes of the message is another matter. */
+  letGo(message: ModelMessage, how: Departure | 'returned', consumer: ModelConsumer, number: number): void;
   /** `consumer` and `number` name the delivery that it was; undefined if nobody held it. */
   departed(
     message: ModelMessage,

@@ -116,14 +116,14 @@ export class ShardModel {
             `${consumer.last} of ${deliverThrough}`,
         );
       }
-      const message = queue.ready[0];
+      const message = this.#all.offered(queue, consumer);
       if (message === undefined) this.#fail(`${name}: queue ${queue.id} has no message ready`);
       const served = this.#all.next(queue);
       if (served !== consumer) this.#fail(`${name}: it is the turn of consumer ${served?.id}`);
       if (address.queue !== queue.id) this.#fail(`${name} comes from queue ${address.queue}, not ${queue.id}`);
       const number = this.#all.handOut(queue, consumer);
       this.#all.rotate(queue);
-      const problem = deliveries.compare(next, number, message);
+      const problem = deliveries.compare(next, number, message, queue.config.stream !== undefined);
       if (problem !== undefined) this.#fail(`${name}: ${problem}`);
     }
     for (const queue of this.queues.values()) if (queue.ready.length > 0) this.#all.next(queue);

@@ -1,5 +1,6 @@
 import type { GroupId } from '../../../src/lib/ids.ts';
 import { type ModelConsumer, type ModelQueue, nameOf } from '../model/model-state.ts';
+import { isStream, unread } from '../model/model-streams.ts';
 import type { Workload } from './workload.ts';
 
 /** What is left in the queues, and whose turn it is. */
@@ -41,9 +42,10 @@ export class Backlog {
         );
       }
     }
+    const active = consumers.filter(({ state }) => state === 'active');
+    if (isStream(queue)) return this.#unreadIn(name, queue, active);
     const first = ready[0];
     if (first === undefined) return undefined;
-    const active = consumers.filter(({ state }) => state === 'active');
     // A volatile queue is seen on its node only, where perhaps nobody consumes.
     if (isVolatile && active.length === 0) return undefined;
     const waiting = active.map(one => `${nameOf(one)} has had ${one.last} of ${one.credit.deliverThrough}`);
@@ -51,6 +53,14 @@ export class Backlog {
       `message ${auditor.idOf(first)} is the first of ${ready.length} ready in ${name}; ` +
       `${waiting.join(', ') || 'nobody consumes'}`
     );
+  }
+
+  #unreadIn(name: string, stream: ModelQueue, readers: readonly ModelConsumer[]): string | undefined {
+    const reader = readers.find(one => unread(stream, one) !== undefined);
+    if (reader === undefined) return undefined;
+    const { cursor, last, credit } = reader;
+    const waits = `has had ${last} of ${credit.deliverThrough}`;
+    return `${nameOf(reader)} has read up to ${cursor} of ${stream.places} in stream ${name} and ${waits}`;
   }
 
   #stateOf({ session }: ModelConsumer): string {

@@ -2,6 +2,7 @@ import type { Random } from '../../../src/lib/random.ts';
 import { Settlement } from '../../../src/queue/commands.ts';
 import type { SimNode } from '../sim-node.ts';
 import type { End, Gone, WorkloadPart } from './part.ts';
+import { drawOffset } from './streams.ts';
 import { Subscription } from './subscription.ts';
 import type { Workload } from './workload.ts';
 
@@ -123,6 +124,7 @@ class Consumer {
       bytesAhead: isBytewise ? this.#random.integer(1, 4 * (bodyBytesMax + 50)) : undefined,
       isExclusive: !this.#isCalm && this.#random.next() < EXCLUSIVE_RATE,
       priority: priorities === true ? PRIORITIES[this.#random.integer(0, PRIORITIES.length - 1)]! : 0,
+      offset: record.config.stream === undefined ? undefined : drawOffset(this.#workload.cluster.world, this.#random),
     };
     this.#subscription = new Subscription(this.#workload, connection, record, options, {
       delivered: (subscription, number) => this.#delivered(subscription, number),

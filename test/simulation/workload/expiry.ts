@@ -45,6 +45,7 @@ export class Expiry implements WorkloadPart {
       const { expiresMs } = this.#workload.topology.recordOf(queue).config;
       return expiresMs === undefined ? 'the queue does not expire' : undefined;
     }
+    if (this.#workload.topology.recordOf(queue).config.stream !== undefined) return 'what a stream keeps does not wait';
     const leftMs = this.#workload.auditor.timeLeft(queue, id);
     return leftMs > 0 ? `it has ${leftMs} ms left` : undefined;
   }

@@ -102,9 +102,9 @@ class Getter {
     connection.getters.set(record.id, id);
     if (this.#isAutoSettling) this.#asked.autoSettling.add(this.#keyOf(connection, id, ''));
     const receiver: ConsumerReceiver = {
-      deliver: (number, deliveryCount, content) => {
+      deliver: (number, deliveryCount, offset, content) => {
         const key = this.#keyOf(connection, id, number);
-        this.#workload.auditor.arrived(key, record.id, deliveryCount, content);
+        this.#workload.auditor.arrived(key, record.id, deliveryCount, offset, content);
         this.#arrived.add(key);
       },
       cancelled: () => {

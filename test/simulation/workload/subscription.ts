@@ -2,6 +2,7 @@ import type { ConsumerReceiver } from '../../../src/broker/gateway.ts';
 import type { ShardClient } from '../../../src/cluster/shard/shard-client.ts';
 import type { ConsumerId } from '../../../src/lib/ids.ts';
 import { type Credit, Settlement, writeSettle } from '../../../src/queue/commands.ts';
+import type { StreamOffset } from '../../../src/queue/stream-offset.ts';
 import { deliveryKey } from '../auditor.ts';
 import type { End } from './part.ts';
 import type { QueueRecord } from './topology.ts';
@@ -21,6 +22,8 @@ export interface SubscriptionOptions {
   readonly bytesAhead: number | undefined;
   readonly isExclusive: boolean;
   readonly priority: number;
+  /** Of a stream: where it begins. */
+  readonly offset: StreamOffset | undefined;
 }
 
 /**
@@ -60,8 +63,8 @@ export class Subscription implements ConsumerReceiver {
     this.#credit = this.#wanted();
     this.#deliverThroughMax = this.#credit.deliverThrough;
     this.#client = workload.stream(connection, record);
-    const { isExclusive: exclusive, priority } = options;
-    const command = { queue: record.id, tag: 'simulated', exclusive, priority, ...this.#credit };
+    const { isExclusive: exclusive, priority, offset } = options;
+    const command = { queue: record.id, tag: 'simulated', exclusive, priority, offset, ...this.#credit };
     const done = workload.answerOf(connection, record, 'subscription', outcome => {
       if (outcome !== undefined) listener.cancelled(this);
     });
@@ -94,7 +97,13 @@ export class Subscription implements ConsumerReceiver {
     return `${name} has room for deliveries through ${deliverThrough}; the shard knows of ${known.credit.deliverThrough}`;
   }
 
-  deliver(number: number, deliveryCount: number, content: Uint8Array, more: readonly Uint8Array[]): void {
+  deliver(
+    number: number,
+    deliveryCount: number,
+    offset: number,
+    content: Uint8Array,
+    more: readonly Uint8Array[],
+  ): void {
     const { auditor } = this.#workload;
     const name = this.keyOf(number);
     if (more.length > 0) auditor.fail(`${name} came in ${more.length + 1} pieces`);
@@ -105,7 +114,7 @@ export class Subscription implements ConsumerReceiver {
       const delivery = auditor.delivery(this.keyOf(missing));
       if (delivery === undefined || delivery.end === undefined) auditor.fail(`${name} arrived before ${missing}`);
     }
-    const id = auditor.arrived(name, this.record.id, deliveryCount, content);
+    const id = auditor.arrived(name, this.record.id, deliveryCount, offset, content);
     this.#last = number;
     this.#bytes += content.length;
     this.held.set(number, id);

@@ -13,6 +13,7 @@ import { Backlog } from './backlog.ts';
 import { expiryOf } from './expiry.ts';
 import type { WorkloadPart } from './part.ts';
 import { PARTS } from './parts.ts';
+import { retentionOf } from './streams.ts';
 import { type QueueRecord, Topology } from './topology.ts';
 import { VolatileHomes } from './volatile-homes.ts';
 
@@ -78,20 +79,20 @@ export class Workload {
     return this.names[number % this.names.length]!;
   }
 
-  /** The first names are those of queues that go with their last consumer, the last ones serve one at a time, in some runs. */
+  /**
+   * The first names are those of queues that go with their last consumer, the last ones serve one at a time, in some runs. In others
+   * the first ones are streams.
+   */
   configOf(name: string): QueueRecord['config'] {
     const place = this.shardNames.indexOf(name);
     const count = this.shardNames.length;
     const autoDelete = place < (this.swarm.autoDeletes ?? 0) * count;
     const singleActive = count - place <= Math.ceil((this.swarm.singleActives ?? 0) * count);
-    return {
-      vhost: '/',
-      name,
-      autoDelete,
-      exclusive: false,
-      singleActive,
-      ...expiryOf(this.swarm.expiry, place, count),
-    };
+    const expiry = expiryOf(this.swarm.expiry, place, count);
+    const plain = { vhost: '/', name, autoDelete, exclusive: false };
+    const stream = retentionOf(this.swarm.streams, place, count);
+    if (stream !== undefined) return { ...plain, singleActive: false, expiresMs: expiry.expiresMs, stream };
+    return { ...plain, singleActive, ...expiry };
   }
 
   homeOf(queue: QueueId): GroupId {

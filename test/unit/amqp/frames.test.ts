@@ -111,6 +111,7 @@ function block(exchange: string, routingKey: string, properties: Uint8Array, bod
     number: 1,
     redelivered: false,
     deliveryCount: 0,
+    offset: -1,
     isOfQuorumQueue: false,
     content,
     more: body.slice(1),

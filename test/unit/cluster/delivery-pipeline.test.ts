@@ -34,6 +34,7 @@ class Link implements ShardLink {
     consumer: number,
     number: number,
     _count: number,
+    _offset: number,
     _mayLeap: boolean,
     content: Uint8Array,
     more: readonly Uint8Array[],

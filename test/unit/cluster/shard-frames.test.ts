@@ -26,6 +26,7 @@ import type { ShardLink } from '../../../src/cluster/shard/shard-link.ts';
 import type { PeerLink } from '../../../src/cluster/transport/transport.ts';
 import { TruncatedError } from '../../../src/lib/bytes.ts';
 import { consumerId, groupId, incarnation, nodeId } from '../../../src/lib/ids.ts';
+import { NO_OFFSET } from '../../../src/queue/effects.ts';
 
 const NODE = nodeId(3);
 const GROUP = groupId(5);
@@ -42,8 +43,8 @@ class Recorder implements ShardLink {
     this.calls.push(['answered', ...given]);
   }
   deliver(...given: Parameters<ShardLink['deliver']>): void {
-    const [consumer, number, count, mayLeap, content, more] = given;
-    this.calls.push(['deliver', consumer, number, count, mayLeap, [...content], more.map(part => [...part])]);
+    const [consumer, number, count, offset, mayLeap, content, more] = given;
+    this.calls.push(['deliver', consumer, number, count, offset, mayLeap, [...content], more.map(part => [...part])]);
   }
   consumerCancelled(...given: unknown[]): void {
     this.calls.push(['cancelled', ...given]);
@@ -86,6 +87,8 @@ function receive(frames: readonly Frame[], link: ShardLink): void {
 const u32 = fc.integer({ min: 1, max: 0xffff_ffff });
 const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 const id = u32.map(consumerId);
+const count = fc.integer({ min: 0, max: 65_535 });
+const offset = fc.oneof(fc.constant(NO_OFFSET), u48);
 const bytes = fc.uint8Array({ maxLength: 150 });
 type Say = (link: ShardLink) => void;
 const say: fc.Arbitrary<Say> = fc.oneof(
@@ -94,7 +97,7 @@ const say: fc.Arbitrary<Say> = fc.oneof(
       link =>
         link.attached(...given),
   ),
-  fc.tuple(id, u48, fc.integer({ min: 0, max: 65_535 }), fc.boolean(), bytes, fc.array(bytes, { maxLength: 3 })).map(
+  fc.tuple(id, u48, count, offset, fc.boolean(), bytes, fc.array(bytes, { maxLength: 3 })).map(
     (given): Say =>
       link =>
         link.deliver(...given),
@@ -136,7 +139,7 @@ describe("what a shard's leader says to another node", () => {
       { group: GROUP, frameBytesMax: FRAME_BYTES_MAX, queuedBytesMax: 1_000 },
       { link: sendingLink(frames), wantsFlush: () => {} },
     );
-    link.deliver(consumerId(1), 1, 0, false, Uint8Array.of(1), []);
+    link.deliver(consumerId(1), 1, 0, NO_OFFSET, false, Uint8Array.of(1), []);
     link.detached();
     link.process();
     expect(frames).toEqual([]);

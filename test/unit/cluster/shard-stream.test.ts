@@ -70,7 +70,7 @@ class Node {
     const consumer = consumerId(id);
     this.client.introduce(QUEUE, CONFIG);
     const receiver = {
-      deliver: (_number: number, _count: number, content: Uint8Array) =>
+      deliver: (_number: number, _count: number, _offset: number, content: Uint8Array) =>
         this.received.push(utf8Decode(decodeMessageBlock(content).body)),
       cancelled: () => this.cancelled.push(consumer),
     };
@@ -102,9 +102,9 @@ class SlowPort implements ShardLeaderPort {
         isCongested: false,
         attached: (...given) => later(() => client.attached(...given)),
         answered: (through, outcomes) => later(() => client.answered(through, outcomes)),
-        deliver: (consumer, number, count, mayLeap, content, more) => {
+        deliver: (consumer, number, count, offset, mayLeap, content, more) => {
           const copy = content.slice();
-          later(() => client.deliver(consumer, number, count, mayLeap, copy, more));
+          later(() => client.deliver(consumer, number, count, offset, mayLeap, copy, more));
         },
         consumerCancelled: consumer => later(() => client.consumerCancelled(consumer)),
         refused: refusal => later(() => client.refused(refusal)),
@@ -278,7 +278,7 @@ describe('a stream to a shard', () => {
     node.turn();
     node.client.attached(incarnation(1), 1, 11, []);
     node.client.answered(1, []);
-    node.client.deliver(consumerId(1), 1, 0, false, new Uint8Array(20), []);
+    node.client.deliver(consumerId(1), 1, 0, -1, false, new Uint8Array(20), []);
     node.client.consumerCancelled(consumerId(1));
     node.client.refused({ reason: 'fenced', node: ALICE, incarnation: incarnation(1) });
     expect(node.decided).toEqual([]);
