@@ -1,5 +1,6 @@
 import { INTEGERS, typeWord } from './erlang-term.ts';
 import type { FieldTable, FieldValue } from './field-table.ts';
+import { checkOffset, intervalMs, MAX_AGE, MAX_BYTES, SEGMENT_BYTES, STREAM_OFFSET } from './stream-arguments.ts';
 
 /** What is wrong with an argument's value, as RabbitMQ prints it; `all` are the arguments that it came with. */
 export type ArgumentCheck = (field: FieldValue, all: FieldTable) => string | undefined;
@@ -40,6 +41,8 @@ export const checkType: ArgumentCheck = string(value =>
   ['classic', 'quorum', 'stream'].includes(value) ? undefined : `"unsupported queue type '${value}'"`,
 );
 
+const leaderLocator = oneOf(['client-local', 'balanced', 'random', 'least-leaders'], 'invalid_queue_locator_arg');
+
 /** In RabbitMQ's order: the first fault is reported (rabbit_amqqueue:declare_args). */
 export const QUEUE_CHECKS: ReadonlyMap<string, ArgumentCheck> = new Map([
   ['x-expires', integer(value => zero(value) ?? duration(value))],
@@ -71,10 +74,16 @@ export const QUEUE_CHECKS: ReadonlyMap<string, ArgumentCheck> = new Map([
   ['x-single-active-consumer', boolean],
   ['x-delivery-limit', integer(() => undefined)],
   ['x-quorum-initial-group-size', size],
-  [
-    'x-queue-leader-locator',
-    oneOf(['client-local', 'balanced', 'random', 'least-leaders'], 'invalid_queue_locator_arg'),
-  ],
+  ['x-queue-leader-locator', leaderLocator],
+]);
+
+/** Of a stream, in the same order. It takes no others that RabbitMQ knows. */
+export const STREAM_CHECKS: ReadonlyMap<string, ArgumentCheck> = new Map([
+  [MAX_BYTES, count],
+  [MAX_AGE, string(value => (intervalMs(value) === undefined ? 'invalid_max_age' : undefined))],
+  [SEGMENT_BYTES, count],
+  ['x-initial-cluster-size', size],
+  ['x-queue-leader-locator', leaderLocator],
 ]);
 
 /** rabbit_amqqueue:consume_args. */
@@ -82,3 +91,6 @@ export const CONSUMER_CHECKS: ReadonlyMap<string, ArgumentCheck> = new Map([
   ['x-priority', integer(() => undefined)],
   ['x-cancel-on-ha-failover', boolean],
 ]);
+
+/** Of a reader of a stream. */
+export const READER_CHECKS: ReadonlyMap<string, ArgumentCheck> = new Map([[STREAM_OFFSET, checkOffset]]);

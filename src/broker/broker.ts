@@ -2,6 +2,8 @@ import type { BrokerError } from './broker-error.ts';
 import type { FieldTable } from './field-table.ts';
 import type { Routable } from './route-collector.ts';
 
+export { NO_OFFSET } from '../queue/effects.ts';
+
 /**
  * The one port of the broker that protocol adapters speak to (DESIGN section 7). Control operations answer with promises;
  * the ways of a message (publish, deliver, settle) are plain calls, because they happen once per message.
@@ -173,6 +175,11 @@ export interface BrokerSession {
   setPrefetch(scope: 'consumer' | 'session', count: number): void;
   /** Replaces a live consumer's credit window, for protocols whose clients grant credit themselves. */
   setWindow(consumer: ConsumerHandle, messages: number): void;
+  /**
+   * Why a consumer's deliveries can be neither returned nor discarded, for adapters to ask before they do. `what` is the
+   * protocol's word for it, with which the text begins.
+   */
+  checkReturn(consumer: ConsumerHandle, what: string): BrokerError | undefined;
   /** Settles deliveries `first` to `last` of a consumer. Numbers that are not outstanding are the adapter's error. */
   settle(consumer: ConsumerHandle, first: number, last: number, how: SettleHow): void;
   /** One message without a consumer (basic.get). It is settled with `settle(getConsumer, number, ...)`. */

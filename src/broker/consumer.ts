@@ -79,6 +79,9 @@ export class Consumer implements ConsumerReceiver, ListedConsumer {
   get id(): ConsumerId {
     return this.#options.id;
   }
+  get queue(): QueueRecord {
+    return this.#options.queue;
+  }
   get autoAck(): boolean {
     return this.#options.request.autoAck;
   }

@@ -3,8 +3,9 @@ import type { ExchangeDeclare, QueueDeclare } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
 import { typeWord } from './erlang-term.ts';
 import type { FieldTable } from './field-table.ts';
-import { described } from './names.ts';
-import { checkQueueArgumentsEquivalent } from './queue-arguments.ts';
+import { checkNameLength, described } from './names.ts';
+import { checkQueueArguments, checkQueueArgumentsEquivalent } from './queue-arguments.ts';
+import { checkStreamProperties, type QueueProperties } from './stream-requests.ts';
 import type { ConnectionOwner, ExchangeRecord, QueueRecord } from './topology-records.ts';
 
 export interface DeclareExchange extends Omit<ExchangeDeclare, 'passive'> {
@@ -75,6 +76,14 @@ export function checkAlternateExchange(declared: Declared, exchangeArguments: Fi
   if (alternate === undefined || alternate.type === 'string') return undefined;
   const what = described('exchange', declared.vhost, declared.name);
   return { code: 'invalid', text: `invalid type '${typeWord(alternate)}' for arg '${ALTERNATE_EXCHANGE}' in ${what}` };
+}
+
+export function checkNewQueue(declared: Declared, request: QueueProperties): BrokerError | undefined {
+  return (
+    checkNameLength('queue name', declared.name) ??
+    checkQueueArguments(declared, request.arguments) ??
+    checkStreamProperties(declared, request)
+  );
 }
 
 /** A queue is declared again: is it the same queue? */

@@ -1,9 +1,17 @@
-import { type ArgumentCheck, CONSUMER_CHECKS, checkType, QUEUE_CHECKS } from './argument-checks.ts';
+import {
+  type ArgumentCheck,
+  CONSUMER_CHECKS,
+  checkType,
+  QUEUE_CHECKS,
+  READER_CHECKS,
+  STREAM_CHECKS,
+} from './argument-checks.ts';
 import { checkArgument, type Declared } from './argument-equivalence.ts';
 import type { BrokerError } from './broker-error.ts';
 import { INTEGERS, typeWord } from './erlang-term.ts';
 import type { FieldTable, FieldValue } from './field-table.ts';
 import { described } from './names.ts';
+import { MAX_AGE, MAX_BYTES, SEGMENT_BYTES } from './stream-arguments.ts';
 
 const QUEUE_TYPE = 'x-queue-type';
 const MESSAGE_TTL = 'x-message-ttl';
@@ -29,27 +37,37 @@ const COMPARED = [
   SINGLE_ACTIVE,
   'x-delivery-limit',
   'x-quorum-initial-group-size',
+  MAX_AGE,
+  SEGMENT_BYTES,
+  'x-initial-cluster-size',
   'x-queue-leader-locator',
   'x-queue-master-locator',
 ];
 
-/** Those with an effect of their own. */
+/** Those with an effect of their own; of a stream, with what it does anyway: its limits hold to the message, whatever a segment holds. */
 const EFFECTIVE: ReadonlySet<string> = new Set([QUEUE_TYPE, MESSAGE_TTL, EXPIRES, SINGLE_ACTIVE]);
+const STREAM_EFFECTIVE: ReadonlySet<string> = new Set([QUEUE_TYPE, MAX_AGE, MAX_BYTES, SEGMENT_BYTES]);
 
-/** Of streams: another queue cannot have them. */
-const STREAM_ARGUMENTS = ['x-max-age', 'x-stream-max-segment-size-bytes', 'x-initial-cluster-size'];
+/** Those of streams, which other queues cannot have, and the other way round. */
+const NOT_OF_OTHERS: ReadonlySet<string> = new Set([MAX_AGE, SEGMENT_BYTES, 'x-initial-cluster-size']);
+const NOT_OF_STREAMS: ReadonlySet<string> = new Set(
+  [...QUEUE_CHECKS.keys(), DEAD_LETTER_EXCHANGE, 'x-queue-master-locator'].filter(name => !STREAM_CHECKS.has(name)),
+);
+const NOT_OF_OTHER_CONSUMERS: ReadonlySet<string> = new Set(READER_CHECKS.keys());
+const NOT_OF_READERS: ReadonlySet<string> = new Set(CONSUMER_CHECKS.keys());
 
 /**
  * Checks the arguments of a new queue as RabbitMQ does. An `x-` argument that would have no effect is then refused by
  * name, so that nobody relies on a limit that is not kept; other arguments are stored and otherwise ignored.
  */
 export function checkQueueArguments(declared: Declared, received: FieldTable): BrokerError | undefined {
+  const ofStream = isStream(received);
   return (
     checkDeadLetterExchange(declared, received) ??
     checkQueueType(declared, received) ??
-    checkValues(declared, received, QUEUE_CHECKS) ??
-    checkOfType(declared, received, STREAM_ARGUMENTS, received) ??
-    checkEffects(declared, received)
+    checkValues(declared, received, ofStream ? STREAM_CHECKS : QUEUE_CHECKS) ??
+    checkOfType(declared, received, ofStream ? NOT_OF_STREAMS : NOT_OF_OTHERS, received) ??
+    checkEffects(declared, received, ofStream ? STREAM_EFFECTIVE : EFFECTIVE)
   );
 }
 
@@ -60,9 +78,10 @@ export function checkConsumerArguments(
   queueArguments: FieldTable,
 ): BrokerError | undefined {
   if (received.size === 0) return undefined;
+  const ofStream = isStream(queueArguments);
   return (
-    checkValues(declared, received, CONSUMER_CHECKS) ??
-    checkOfType(declared, received, ['x-stream-offset'], queueArguments)
+    checkValues(declared, received, ofStream ? READER_CHECKS : CONSUMER_CHECKS) ??
+    checkOfType(declared, received, ofStream ? NOT_OF_READERS : NOT_OF_OTHER_CONSUMERS, queueArguments)
   );
 }
 
@@ -77,9 +96,7 @@ function checkQueueType(declared: Declared, received: FieldTable): BrokerError |
   const type = received.get(QUEUE_TYPE);
   if (type === undefined) return undefined;
   const fault = checkType(type, received);
-  if (fault !== undefined) return invalid(declared, QUEUE_TYPE, fault);
-  if (type.type !== 'string' || type.value !== 'stream') return undefined;
-  return { code: 'not-implemented', text: `queue type 'stream' for ${words(declared)} is not supported` };
+  return fault === undefined ? undefined : invalid(declared, QUEUE_TYPE, fault);
 }
 
 function checkValues(
@@ -95,22 +112,26 @@ function checkValues(
   return undefined;
 }
 
-/** Quorum and classic queues are one type here, which takes the arguments of both; those of a stream it does not take. */
+/** Quorum and classic queues are one type here, which takes the arguments of both; a stream has its own. */
 function checkOfType(
   declared: Declared,
   received: FieldTable,
-  refused: readonly string[],
+  refused: ReadonlySet<string>,
   queueArguments: FieldTable,
 ): BrokerError | undefined {
-  const name = refused.find(argument => received.has(argument));
+  const name = [...received.keys()].find(argument => refused.has(argument));
   if (name === undefined) return undefined;
   const type = `rabbit_${queueType(queueArguments)}_queue`;
   return { code: 'invalid', text: `invalid arg '${name}' for ${words(declared)} of queue type ${type}` };
 }
 
-function checkEffects(declared: Declared, received: FieldTable): BrokerError | undefined {
+function checkEffects(
+  declared: Declared,
+  received: FieldTable,
+  effective: ReadonlySet<string>,
+): BrokerError | undefined {
   for (const name of [...received.keys()].sort()) {
-    if (EFFECTIVE.has(name) || !name.startsWith('x-') || asksForNothing(name, received.get(name)!)) continue;
+    if (effective.has(name) || !name.startsWith('x-') || asksForNothing(name, received.get(name)!)) continue;
     return { code: 'not-implemented', text: `argument '${name}' for ${words(declared)} is not supported` };
   }
   return undefined;
@@ -139,16 +160,21 @@ export function checkQueueArgumentsEquivalent(
   received: FieldTable,
   current: FieldTable,
 ): BrokerError | undefined {
+  if (!isQueueOfBothTypes(received) || !isQueueOfBothTypes(current)) {
+    const difference = checkArgument(declared, QUEUE_TYPE, received, current);
+    if (difference) return difference;
+  }
   for (const argument of COMPARED) {
     const difference = checkArgument(declared, argument, received, current);
     if (difference) return difference;
   }
-  // Quorum and classic are one type here, and so is none: only something else can differ.
-  const type = received.get(QUEUE_TYPE);
-  if (type === undefined || (type.type === 'string' && (type.value === 'quorum' || type.value === 'classic'))) {
-    return undefined;
-  }
-  return checkArgument(declared, QUEUE_TYPE, received, current);
+  return undefined;
+}
+
+/** Quorum and classic are one type here, and so is none: only something else can differ. */
+function isQueueOfBothTypes(queueArguments: FieldTable): boolean {
+  const type = queueArguments.get(QUEUE_TYPE);
+  return type === undefined || (type.type === 'string' && (type.value === 'quorum' || type.value === 'classic'));
 }
 
 /** How long messages wait in a queue with these arguments at most. */
@@ -164,6 +190,8 @@ const milliseconds = (field: FieldValue | undefined): number | undefined =>
 
 /** Declared as one: what queues of either type do is the same, but RabbitMQ's clients are told more by quorum queues. */
 export const isQuorumQueue = (queueArguments: FieldTable): boolean => queueType(queueArguments) === 'quorum';
+
+export const isStream = (queueArguments: FieldTable): boolean => queueType(queueArguments) === 'stream';
 
 function queueType(queueArguments: FieldTable): string {
   const type = queueArguments.get(QUEUE_TYPE);

@@ -5,8 +5,9 @@ import type { Publish, PublishResult, SessionListener } from './broker.ts';
 import type { BrokerError } from './broker-error.ts';
 import type { ClusterGateway, Decision, HomeStream, PublishOrigin } from './gateway.ts';
 import { checkNameLength } from './names.ts';
-import { expiresMs, isSingleActive, messageTtlMs } from './queue-arguments.ts';
+import { expiresMs, isSingleActive, isStream, messageTtlMs } from './queue-arguments.ts';
 import type { Route } from './router.ts';
+import { retentionOf } from './stream-arguments.ts';
 import type { QueueRecord } from './topology-records.ts';
 
 /** The queues of a route that share a home: one command carries the message to all of them. */
@@ -37,6 +38,7 @@ export const queueConfig = (record: QueueRecord): QueueConfig => ({
   singleActive: isSingleActive(record.arguments),
   messageTtlMs: messageTtlMs(record.arguments),
   expiresMs: expiresMs(record.arguments),
+  stream: isStream(record.arguments) ? retentionOf(record.arguments) : undefined,
 });
 
 /** A message for a queue that was deleted meanwhile is what it would have been a moment earlier: gone with the queue, and confirmed. */

@@ -28,6 +28,8 @@ import { SessionGetters } from './session-getters.ts';
 import { SessionPrefetch } from './session-prefetch.ts';
 import { queueConfig, SessionPublisher } from './session-publisher.ts';
 import { checkReplyQueue, exchangeBinding, isReplyQueue, queueBinding, replyQueue } from './session-requests.ts';
+import { streamOffset } from './stream-arguments.ts';
+import { checkNotStream, checkReader, checkServerNamed } from './stream-requests.ts';
 import type { ConnectionOwner, QueueRecord } from './topology-records.ts';
 import { untilKnown } from './until-known.ts';
 
@@ -137,6 +139,8 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
       return found.ok ? this.#count(found.value) : found;
     }
     const serverNamed = request.name === '';
+    const nameless = serverNamed ? checkServerNamed(request.arguments) : undefined;
+    if (nameless) return failed(nameless);
     const name = serverNamed ? this.#deps.generateQueueName() : request.name;
     const declared = await this.#declare({ ...request, name }, serverNamed);
     if (!declared.ok) return declared;
@@ -189,6 +193,8 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
   async purgeQueue(name: string): Promise<Result<{ readonly messageCount: number }>> {
     const found = this.#queue(name);
     if (!found.ok) return found;
+    const refusal = checkNotStream(found.value, 'queue.purge');
+    if (refusal) return failed(refusal);
     const outcome = await this.#ask(
       found.value,
       stream => onOutcome => stream.request(out => writePurge(out, found.value.id), onOutcome),
@@ -221,7 +227,14 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
     const found = this.#queue(request.queue);
     if (!found.ok) return found;
     const { vhost, name } = found.value;
-    const wrong = checkConsumerArguments({ kind: 'queue', vhost, name }, request.arguments, found.value.arguments);
+    const limits = {
+      prefetch: this.#prefetchOf(request),
+      sharedPrefetch: this.#prefetch.limit,
+      autoAck: request.autoAck,
+    };
+    const wrong =
+      checkConsumerArguments({ kind: 'queue', vhost, name }, request.arguments, found.value.arguments) ??
+      checkReader(found.value, limits);
     return wrong ? failed(wrong) : this.#consumeFrom(found.value, request);
   }
 
@@ -253,7 +266,7 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
         request,
         id: this.#deps.gateway.nextConsumerId(),
         isOfQuorumQueue: isQuorumQueue(queue.arguments),
-        prefetch: request.window ?? this.#prefetchOfConsumers,
+        prefetch: this.#prefetchOf(request),
         share,
         ahead: this.#options.ahead.open(),
       },
@@ -264,11 +277,12 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
     this.#consumers.set(request.consumer, consumer);
     const { tag, exclusive } = request;
     const priority = consumerPriority(request.arguments);
+    const offset = streamOffset(request.arguments);
     const outcome = await untilKnown(
       () =>
         new Promise(resolve => {
           if (this.#stream(queue) === undefined) return resolve({ kind: 'no-such-queue' });
-          const command = { queue: queue.id, tag, exclusive, priority, ...consumer.credit };
+          const command = { queue: queue.id, tag, exclusive, priority, offset, ...consumer.credit };
           stream.consume(consumer.id, command, consumer, resolve);
         }),
     );
@@ -317,6 +331,11 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
     const share = this.#prefetch.share(sharing);
     for (const consumer of this.#consumers.values()) consumer.setShare(share);
     return share;
+  }
+
+  checkReturn(handle: ConsumerHandle, what: string): BrokerError | undefined {
+    const consumer = this.#consumers.get(handle) ?? this.#lingering.get(handle);
+    return consumer && checkNotStream(consumer.queue, what);
   }
 
   settle(handle: ConsumerHandle, first: number, last: number, how: SettleHow): void {
@@ -373,6 +392,8 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
     const found = this.#queue(request.queue);
     if (!found.ok) return found;
     const queue = found.value;
+    const refusal = checkNotStream(queue, 'basic.get');
+    if (refusal) return failed(refusal);
     const stream = this.#stream(queue);
     if (stream === undefined) return this.#gone(queue);
     this.#homes.add(stream);
@@ -403,6 +424,10 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
   }
 
   // ---- Inside ----
+
+  #prefetchOf(request: ConsumeRequest): number {
+    return request.window ?? this.#prefetchOfConsumers;
+  }
 
   #hidden(name: string): Promise<Result<void>> | undefined {
     if (!isReplyQueue(name)) return undefined;

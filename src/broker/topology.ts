@@ -9,6 +9,7 @@ import {
   checkAccess,
   checkAlternateExchange,
   checkExchangeEquivalent,
+  checkNewQueue,
   checkQueueEquivalent,
   type DeclareExchange,
   type DeclareQueue,
@@ -26,7 +27,6 @@ import {
   RESERVED_PREFIX,
   withoutLineBreaks,
 } from './names.ts';
-import { checkQueueArguments } from './queue-arguments.ts';
 import { QueueDirectory } from './queue-directory.ts';
 import { TopologyBindings } from './topology-bindings.ts';
 import type {
@@ -294,7 +294,7 @@ export class Topology {
       const difference = checkQueueEquivalent(declared, request, existing);
       return difference ? refused(difference) : { ok: true, value: { queue: existing, created: false } };
     }
-    const error = checkNameLength('queue name', name) ?? checkQueueArguments(declared, request.arguments);
+    const error = checkNewQueue(declared, request);
     if (error) return refused(error);
     const { node, incarnation } = owner;
     const durable = isDurable(request);

@@ -1,10 +1,9 @@
 import { checkAccessCommand } from '../broker/access/access-commands.ts';
 import { HASHINGS, type Hashing, NO_USER_LIMITS, NO_VHOST_LIMITS } from '../broker/access/access-records.ts';
 import type { BrokerError } from '../broker/broker-error.ts';
-import { checkAlternateExchange } from '../broker/declarations.ts';
+import { checkAlternateExchange, checkNewQueue } from '../broker/declarations.ts';
 import { exchangeType } from '../broker/exchange-type.ts';
 import { checkNameLength, DEFAULT_EXCHANGE, RESERVED_PREFIX } from '../broker/names.ts';
-import { checkQueueArguments } from '../broker/queue-arguments.ts';
 import { type Definition, type DefinitionOf, itemName, SECTIONS, type Section } from './definitions.ts';
 import { DefinitionFields, WrongDefinition } from './definitions-fields.ts';
 import { isObject, UnfitArgument } from './json-arguments.ts';
@@ -31,8 +30,16 @@ const REMARKS = new Set([
   'default_queue_type',
   'limits',
 ]);
-/** As it was declared: here they are one type. */
-const QUEUE_TYPES = ['classic', 'quorum', 'undefined', 'rabbit_classic_queue', 'rabbit_quorum_queue'];
+/** Beside the argument `x-queue-type`, which decides. */
+const QUEUE_TYPES = [
+  'classic',
+  'quorum',
+  'stream',
+  'undefined',
+  'rabbit_classic_queue',
+  'rabbit_quorum_queue',
+  'rabbit_stream_queue',
+];
 
 export interface ParseOptions {
   /** Where things belong that do not say it themselves, as in a document of one vhost. */
@@ -243,9 +250,7 @@ function parseQueue(fields: DefinitionFields, context: Context): Definition {
   if (name.startsWith(RESERVED_PREFIX) && !name.startsWith(GENERATED_PREFIX)) {
     return { kind: 'unsupported', item, why: `names that begin with '${RESERVED_PREFIX}' are the broker's own` };
   }
-  const error =
-    checkNameLength('queue name', name) ?? checkQueueArguments({ kind: 'queue', vhost, name }, definition.arguments);
-  return checked(definition, error);
+  return checked(definition, checkNewQueue({ kind: 'queue', vhost, name }, { ...definition, exclusive: false }));
 }
 
 function parseBinding(fields: DefinitionFields, context: Context): Definition {

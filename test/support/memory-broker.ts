@@ -48,6 +48,8 @@ export class MemoryBroker implements Broker {
     ['amq.fanout', { type: 'fanout', bindings: [] }],
   ]);
   readonly connections = new Set<MemoryConnection>();
+  /** Names of queues from which nothing is returned or discarded; otherwise they are as others. */
+  readonly streams = new Set<string>();
   /** Calls that tests look at: settlements as `settle 1 1-3`. */
   readonly calls: string[] = [];
   /** What `publish` answers instead of routing, when set. */
@@ -396,6 +398,12 @@ export class MemorySession implements BrokerSession {
 
   setWindow(): void {
     throw new Error('windows of live consumers are not part of this broker');
+  }
+
+  checkReturn(handle: ConsumerHandle, what: string): BrokerError | undefined {
+    const name = this.#consumers.get(handle)?.queue.declared.name ?? '';
+    if (!this.#broker.streams.has(name)) return undefined;
+    return { code: 'not-implemented', text: `${what} not supported by stream queues queue '${name}'` };
   }
 
   settle(handle: ConsumerHandle, first: number, last: number, how: SettleHow): void {

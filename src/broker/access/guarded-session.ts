@@ -98,6 +98,10 @@ export class GuardedSession implements BrokerSession {
     this.#session.setWindow(consumer, messages);
   }
 
+  checkReturn(consumer: ConsumerHandle, what: string): BrokerError | undefined {
+    return this.#session.checkReturn(consumer, what);
+  }
+
   settle(consumer: ConsumerHandle, first: number, last: number, how: SettleHow): void {
     this.#session.settle(consumer, first, last, how);
   }

@@ -1,4 +1,5 @@
 import type { ConsumerHandle, Delivery, GetResult, Result, SettleHow } from '../../broker/broker.ts';
+import type { BrokerError } from '../../broker/broker-error.ts';
 import { REPLY_QUEUE } from '../../broker/names.ts';
 import { assert } from '../../lib/assert.ts';
 import { type AmqpError, amqpError } from './amqp-error.ts';
@@ -33,10 +34,18 @@ export class ChannelConsumers {
   #lastConsumer: Consumer | undefined;
   #nextHandle = 1;
   #replies: { readonly consumer: Consumer; readonly queue: string } | undefined;
+  /** What the broker says to returning or discarding one of the deliveries at hand. */
+  #refusal: BrokerError | undefined;
   readonly #settle: Settled = (consumer, number, tag) => this.#settled(consumer, number, tag, 'settle');
-  readonly #return: Settled = (consumer, number, tag) => this.#settled(consumer, number, tag, 'return');
-  readonly #discard: Settled = (consumer, number, tag) => this.#settled(consumer, number, tag, 'discard');
-  readonly #recover: Settled = (consumer, number) => this.#ranges.add(consumer, number, 'return');
+  readonly #return: Settled = (consumer, number, tag) => {
+    if (this.#mayReturn(consumer, 'basic.nack and basic.reject')) this.#settled(consumer, number, tag, 'return');
+  };
+  readonly #discard: Settled = (consumer, number, tag) => {
+    if (this.#mayReturn(consumer, 'basic.nack and basic.reject')) this.#settled(consumer, number, tag, 'discard');
+  };
+  readonly #recover: Settled = (consumer, number) => {
+    if (this.#mayReturn(consumer, 'basic.recover')) this.#ranges.add(consumer, number, 'return');
+  };
 
   constructor(context: ChannelContext) {
     this.#context = context;
@@ -182,13 +191,14 @@ export class ChannelConsumers {
 
   /** basic.nack and basic.reject. */
   nack(tag: number, multiple: boolean, requeue: boolean): AmqpError | undefined {
-    return this.#settleTag(tag, multiple, requeue ? 'return' : 'discard');
+    return this.#settleTag(tag, multiple, requeue ? 'return' : 'discard') ?? this.#takeRefusal();
   }
 
   /** Everything unsettled goes back to its queue. */
-  recover(): void {
+  recover(): AmqpError | undefined {
     this.#ledger.settleAll(this.#recover);
     this.#ranges.flush();
+    return this.#takeRefusal();
   }
 
   commit(transaction: ChannelTransaction): void {
@@ -197,6 +207,18 @@ export class ChannelConsumers {
 
   rollback(transaction: ChannelTransaction): void {
     transaction.rollback(this.#ledger);
+  }
+
+  #mayReturn(consumer: ConsumerHandle, what: string): boolean {
+    const refusal = this.#context.session.checkReturn(consumer, what);
+    this.#refusal ??= refusal;
+    return refusal === undefined;
+  }
+
+  #takeRefusal(): AmqpError | undefined {
+    const refusal = this.#refusal;
+    this.#refusal = undefined;
+    return refusal && toAmqpError(refusal);
   }
 
   #settled(consumer: ConsumerHandle, number: number, tag: number, how: SettleHow): void {

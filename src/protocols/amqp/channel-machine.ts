@@ -350,11 +350,13 @@ export class AmqpChannel implements ChannelContext, SessionListener {
       case 'tx.rollback':
         return this.#endTransaction(method.name);
       case 'basic.recover':
-      case 'basic.recover-async':
+      case 'basic.recover-async': {
         if (!method.requeue) return amqpError('not-implemented', 'requeue=false');
-        this.#consumers.recover();
+        const error = this.#consumers.recover();
+        if (error !== undefined) return error;
         if (method.name === 'basic.recover') this.writer.method(this.number, { name: 'basic.recover-ok' });
         return undefined;
+      }
       case 'access.request':
         // From AMQP 0-8; old clients ask, and every ticket is as good as another.
         this.writer.method(this.number, { name: 'access.request-ok', ticket: 1 });

@@ -1,7 +1,7 @@
-import type { Delivery } from '../../broker/broker.ts';
+import { type Delivery, NO_OFFSET } from '../../broker/broker.ts';
 import { type Method, writeMethod } from './methods.ts';
 import { AmqpWriter, copyRun, readU32 } from './primitives.ts';
-import { withDeliveryCount } from './properties.ts';
+import { withDeliveryCount, withStreamOffset } from './properties.ts';
 import {
   BASIC_CLASS,
   FRAME_BODY,
@@ -219,6 +219,9 @@ export class FrameWriter {
     for (let i = 0; i < delivery.more.length; i++) bodyBytes += delivery.more[i]!.length;
     if (isCounted) {
       const properties = withDeliveryCount(content.subarray(propertiesStart, bodyStart), delivery.deliveryCount);
+      this.#contentHeader(channel, properties, 0, properties.length, bodyBytes);
+    } else if (delivery.offset !== NO_OFFSET) {
+      const properties = withStreamOffset(content.subarray(propertiesStart, bodyStart), delivery.offset);
       this.#contentHeader(channel, properties, 0, properties.length, bodyBytes);
     } else {
       this.#contentHeader(channel, content, propertiesStart, bodyStart, bodyBytes);

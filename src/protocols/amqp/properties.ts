@@ -1,6 +1,6 @@
 import type { FieldTable, FieldValue } from '../../broker/field-table.ts';
 import { readTable, writeTable } from './field-table-wire.ts';
-import { AmqpReader, AmqpWriter } from './primitives.ts';
+import { AmqpReader, AmqpWriter, readU32 } from './primitives.ts';
 
 /** The properties of the basic class. Absent and empty are different things. */
 export interface BasicProperties {
@@ -97,11 +97,62 @@ function flagsOf(properties: BasicProperties): number {
   return flags;
 }
 
+const STREAM_OFFSET = 'x-stream-offset';
+/** The header without its value: short string, type tag of a 64-bit integer. */
+const STREAM_OFFSET_HEAD = fieldHead(STREAM_OFFSET, 'l');
+const STREAM_OFFSET_BYTES = STREAM_OFFSET_HEAD.length + 8;
+
+function fieldHead(name: string, tag: string): Uint8Array {
+  const writer = new AmqpWriter();
+  writer.shortstr(name);
+  writer.u8(tag.charCodeAt(0));
+  return writer.finish();
+}
+
+/**
+ * The properties with header `x-stream-offset`, as RabbitMQ's streams deliver every message: put in front of the others,
+ * which are not looked at, unless the publisher has set one of that name. The properties are sound: they were published.
+ */
+export function withStreamOffset(bytes: Uint8Array, offset: number): Uint8Array {
+  const flags = (bytes[0]! << 8) | bytes[1]!;
+  let at = 2;
+  if (flags & PropertyFlag.contentType) at += 1 + bytes[at]!;
+  if (flags & PropertyFlag.contentEncoding) at += 1 + bytes[at]!;
+  const hasHeaders = (flags & PropertyFlag.headers) !== 0;
+  const headersBytes = hasHeaders ? readU32(bytes, at) : 0;
+  const headersStart = hasHeaders ? at + 4 : at;
+  if (includes(bytes, headersStart, headersStart + headersBytes, STREAM_OFFSET_HEAD, STREAM_OFFSET.length + 1)) {
+    return withHeader(bytes, STREAM_OFFSET, offset);
+  }
+  const writer = new AmqpWriter();
+  writer.reserve(bytes.length + STREAM_OFFSET_BYTES + 4);
+  writer.u16(flags | PropertyFlag.headers);
+  writer.raw(bytes.subarray(2, at));
+  writer.u32(headersBytes + STREAM_OFFSET_BYTES);
+  writer.raw(STREAM_OFFSET_HEAD);
+  writer.u64(offset);
+  writer.raw(bytes.subarray(headersStart));
+  return writer.finish();
+}
+
+/** Whether the first `count` bytes of `wanted` are somewhere in `bytes[start, end)`. */
+function includes(bytes: Uint8Array, start: number, end: number, wanted: Uint8Array, count: number): boolean {
+  for (let from = start; from + count <= end; from++) {
+    let same = 0;
+    while (same < count && bytes[from + same] === wanted[same]) same++;
+    if (same === count) return true;
+  }
+  return false;
+}
+
 /** The properties with header `x-delivery-count`, as RabbitMQ's quorum queues deliver a message that failed before. */
-export function withDeliveryCount(bytes: Uint8Array, deliveryCount: number): Uint8Array {
+export const withDeliveryCount = (bytes: Uint8Array, deliveryCount: number): Uint8Array =>
+  withHeader(bytes, 'x-delivery-count', deliveryCount);
+
+function withHeader(bytes: Uint8Array, name: string, value: number): Uint8Array {
   const properties = decodeProperties(bytes);
   if (properties === undefined) return bytes;
   const headers = new Map<string, FieldValue>(properties.headers);
-  headers.set('x-delivery-count', { type: 'int64', value: BigInt(deliveryCount) });
+  headers.set(name, { type: 'int64', value: BigInt(value) });
   return encodeProperties({ ...properties, headers });
 }

@@ -153,6 +153,11 @@ export class ConsumeStream implements SessionListener, ConnectionListener {
       this.fail(invalidArgument(`there is no settle action ${action}; there are settle, return and discard`));
       return;
     }
+    const refusal = how === 'settle' ? undefined : this.#session!.checkReturn(CONSUMER, 'return and discard');
+    if (refusal !== undefined) {
+      this.fail(fromBrokerError(refusal));
+      return;
+    }
     const ranges = this.#unsettled.take(Number(first), Number(last));
     if (ranges === undefined) {
       const text = `deliveries ${first} to ${last} are not all outstanding`;

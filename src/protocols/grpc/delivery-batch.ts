@@ -1,6 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import type { Delivery as BrokerDelivery } from '../../broker/broker.ts';
+import { type Delivery as BrokerDelivery, NO_OFFSET } from '../../broker/broker.ts';
 import { ConsumeResponseSchema, DeliveriesSchema, DeliverySchema } from '../../gen/warren/v1/broker_pb.ts';
 import type { PropertyMapping } from './property-mapping.ts';
 
@@ -32,6 +32,7 @@ export class DeliveryBatch {
     message.message = this.#mapping.toMessage(delivery.content, delivery.more);
     message.redelivered = delivery.redelivered;
     message.deliveryCount = delivery.deliveryCount;
+    if (delivery.offset !== NO_OFFSET) message.streamOffset = BigInt(delivery.offset);
     const bytes = toBinary(DeliverySchema, message);
     if (this.#bytes > 0 && this.#bytes + bytes.length > RESPONSE_BYTES_MAX) this.#close();
     this.#deliveries.push(bytes);

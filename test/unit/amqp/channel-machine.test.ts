@@ -1,5 +1,6 @@
 import { describe, it } from 'vitest';
 import { expectTranscript, openConnection } from '../../support/amqp-transcript.ts';
+import { MemoryBroker } from '../../support/memory-broker.ts';
 
 describe('a channel', () => {
   it('declares, binds, publishes and consumes', async () => {
@@ -186,6 +187,54 @@ describe('a channel', () => {
       < 0 connection.close replyCode=540 replyText=NOT_IMPLEMENTED - requeue=false classId=60 methodId=110
       * report NOT_IMPLEMENTED - requeue=false
       * closing
+      `,
+    );
+  });
+
+  it.each([
+    ['basic.nack deliveryTag=2 multiple=true', 'basic.nack and basic.reject', 120],
+    ['basic.nack deliveryTag=1 requeue=true', 'basic.nack and basic.reject', 120],
+    ['basic.reject deliveryTag=1', 'basic.nack and basic.reject', 90],
+    ['basic.recover requeue=true', 'basic.recover', 110],
+  ])('ends the connection when something of a stream is to go back or away: %s', async (method, what, methodId) => {
+    const broker = new MemoryBroker();
+    broker.streams.add('s');
+    const text = `NOT_IMPLEMENTED - ${what} not supported by stream queues queue 's'`;
+    await expectTranscript(
+      await openConnection({}, broker),
+      `
+      > 1 queue.declare queue=s
+      < 1 queue.declare-ok queue=s
+      > 1 basic.consume queue=s consumerTag=c
+      < 1 basic.consume-ok consumerTag=c
+      > 1 basic.publish routingKey=s body=1
+      < 1 basic.deliver consumerTag=c deliveryTag=1 routingKey=s body=1
+      > 1 basic.publish routingKey=s body=2
+      < 1 basic.deliver consumerTag=c deliveryTag=2 routingKey=s body=2
+      > 1 ${method}
+      < 0 connection.close replyCode=540 replyText=${text} classId=60 methodId=${methodId}
+      * report ${text}
+      * closing
+      `,
+    );
+  });
+
+  it('acknowledges what comes from a stream', async () => {
+    const broker = new MemoryBroker();
+    broker.streams.add('s');
+    await expectTranscript(
+      await openConnection({}, broker),
+      `
+      > 1 queue.declare queue=s
+      < 1 queue.declare-ok queue=s
+      > 1 basic.consume queue=s consumerTag=c
+      < 1 basic.consume-ok consumerTag=c
+      > 1 basic.publish routingKey=s body=1
+      < 1 basic.deliver consumerTag=c deliveryTag=1 routingKey=s body=1
+      > 1 basic.ack deliveryTag=1
+      = settle 1 1-1
+      > 1 basic.recover requeue=true
+      < 1 basic.recover-ok
       `,
     );
   });

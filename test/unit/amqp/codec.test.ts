@@ -5,7 +5,12 @@ import { isAmqpError } from '../../../src/protocols/amqp/amqp-error.ts';
 import { readTable, skipHeaders, TABLE_DEPTH_MAX, writeTable } from '../../../src/protocols/amqp/field-table-wire.ts';
 import { decodeMethod, writeMethod } from '../../../src/protocols/amqp/methods.ts';
 import { AmqpReader, AmqpWriter } from '../../../src/protocols/amqp/primitives.ts';
-import { decodeProperties, encodeProperties, withDeliveryCount } from '../../../src/protocols/amqp/properties.ts';
+import {
+  decodeProperties,
+  encodeProperties,
+  withDeliveryCount,
+  withStreamOffset,
+} from '../../../src/protocols/amqp/properties.ts';
 import { checkPublished } from '../../../src/protocols/amqp/published-properties.ts';
 import { methodArb, propertiesArb, tableArb } from '../../support/amqp-arbitraries.ts';
 
@@ -202,6 +207,19 @@ describe('basic properties', () => {
         for (const [key, value] of properties.headers ?? []) {
           if (key !== 'x-delivery-count') expect(headers?.get(key)).toEqual(value);
         }
+      }),
+    );
+  });
+
+  it('get the offset in a stream beside the other headers, instead of one that the publisher has set', () => {
+    const ownArb = fc.option(fc.constant<FieldValue>({ type: 'string', value: 'mine' }), { nil: undefined });
+    fc.assert(
+      fc.property(propertiesArb, ownArb, fc.nat({ max: 2 ** 48 }), (properties, own, offset) => {
+        const headers = own && new Map([...(properties.headers ?? []), ['x-stream-offset', own] as const]);
+        const published = headers === undefined ? properties : { ...properties, headers };
+        const delivered = decodeProperties(withStreamOffset(encodeProperties(published), offset));
+        const wanted = new Map(published.headers).set('x-stream-offset', { type: 'int64', value: BigInt(offset) });
+        expect(delivered).toEqual({ ...properties, headers: wanted });
       }),
     );
   });

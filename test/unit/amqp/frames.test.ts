@@ -158,6 +158,20 @@ describe('the frame writer', () => {
     expect(counts).toEqual([...Array(5).fill(undefined), none, two, two]);
   });
 
+  it('tells the offset of a message of a stream in a header, of other queues never', () => {
+    const writer = newWriter(FRAME_BYTES_MAX);
+    const plain = block('', 'q', encodeProperties({ appId: 'a' }), [new Uint8Array(5_000), new Uint8Array(7)]);
+    for (const offset of [-1, 0, 2 ** 40]) writer.deliver(deliverHead(1, 'tag'), 1, { ...plain, offset });
+    const read = readAll(takeBytes(writer), FRAME_BYTES_MAX);
+    expect(read.map(({ body }) => body?.length)).toEqual([5_007, 5_007, 5_007]);
+    const headers = (value: bigint) => new Map([['x-stream-offset', { type: 'int64', value }]]);
+    expect(read.map(({ properties }) => decodeProperties(properties!))).toEqual([
+      { appId: 'a' },
+      { appId: 'a', headers: headers(0n) },
+      { appId: 'a', headers: headers(2n ** 40n) },
+    ]);
+  });
+
   it('keeps long bursts in order over several pieces of memory', () => {
     const writer = newWriter();
     const delivery = block('', 'q', encodeProperties({}), [new Uint8Array(20_000)]);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Definition, itemName } from '../../../src/management/definitions.ts';
 import { parseDefinitions } from '../../../src/management/definitions-parser.ts';
+import { table, text } from '../../support/metadata.ts';
 
 const fixture = (name: string): unknown =>
   JSON.parse(readFileSync(join(import.meta.dirname, `../../fixtures/definitions/${name}.json`), 'utf8'));
@@ -98,10 +99,9 @@ describe('definitions of releases of RabbitMQ', () => {
       password: { hashing: 'rabbit_password_hashing_sha512' },
       limits: { connectionsMax: 100, channelsMax: undefined },
     });
-    expect(ofKind(definitions, 'unsupported')).toEqual([
-      "parameter 'to-archive' of shovel in vhost 'shop'",
-      "queue 'shop.log' in vhost 'shop'",
-    ]);
+    expect(ofKind(definitions, 'unsupported')).toEqual(["parameter 'to-archive' of shovel in vhost 'shop'"]);
+    const stream = definitions.find(definition => definition.kind === 'queue' && definition.name === 'shop.log');
+    expect(stream).toMatchObject({ arguments: table({ 'x-queue-type': text('stream'), 'x-max-age': text('7D') }) });
   });
 
   it('4.1: protected vhosts, operator policies, types of queues and exchanges that came later', () => {
@@ -112,8 +112,8 @@ describe('definitions of releases of RabbitMQ', () => {
       "global parameter 'mqtt_port_to_vhost_mapping'",
       "policy 'ttl' in vhost 'flows'",
       "exchange 'flow.near' in vhost 'flows'",
-      "queue 'flow.log' in vhost 'flows'",
     ]);
+    expect(ofKind(definitions, 'queue')).toContain("queue 'flow.log' in vhost 'flows'");
     expect(
       definitions.find(definition => definition.kind === 'exchange' && definition.name === 'flow.rest'),
     ).toMatchObject({ internal: true });
@@ -168,6 +168,10 @@ describe('what is wrong in a document', () => {
     [{ queues: [1] }, 'queues[0]: it must be an object'],
     [{ queues: [queue({ name: 7 })] }, 'queues[0]: "name" must be a text'],
     [{ queues: [queue({ durable: 'yes' })] }, 'queues[0] \'q\': "durable" must be true or false'],
+    [
+      { queues: [queue({ durable: false, arguments: { 'x-queue-type': 'stream' } })] },
+      "queues[0] 'q': invalid property 'non-durable' for queue 'q' in vhost '/'",
+    ],
     [{ queues: [queue({ arguments: 'none' })] }, "queues[0] 'q': arguments must be an object"],
     [
       { queues: [queue({ name: 'n'.repeat(300) })] },
