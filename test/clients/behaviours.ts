@@ -23,6 +23,7 @@ export const BEHAVIOURS: readonly string[] = [
   'an-exchange-passes-on-to-a-bound-exchange',
   'an-alternate-exchange-takes-what-has-no-route',
   'a-request-is-answered-through-direct-reply-to',
+  'a-stream-is-read-from-its-first-message-twice',
 ];
 
 /** The list without what a library has no way to ask for. */

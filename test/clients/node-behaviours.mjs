@@ -374,4 +374,28 @@ export async function runBehaviours(connect, urls, { transactions }) {
     check(answers[0] === '22', answers[0]);
     await serving.deleteQueue(queue);
   });
+
+  await behaviour('a-stream-is-read-from-its-first-message-twice', async () => {
+    const queue = name();
+    const publisher = await open();
+    await publisher.confirmSelect();
+    await publisher.declareQueue(queue, { durable: true, arguments: { 'x-queue-type': 'stream', 'x-max-age': '1h' } });
+    for (let i = 0; i < 50; i++) publisher.publish('', queue, String(i), {});
+    await publisher.confirmed();
+    for (const number of [1, 2]) {
+      const channel = await open(number);
+      await channel.prefetch(5);
+      const seen = [];
+      const take = message => {
+        seen.push(`${message.properties.headers['x-stream-offset']}:${message.body}:${message.redelivered}`);
+        channel.ack(message, {});
+      };
+      await channel.consume(queue, take, { arguments: { 'x-stream-offset': 'first' } });
+      await until('50 messages', () => seen.length >= 50);
+      check(`${seen}` === `${Array.from({ length: 50 }, (_, i) => `${i}:${i}:false`)}`, `${seen}`);
+    }
+    const refusal = `consumer prefetch count is not set for 'queue '${queue}' in vhost '/''`;
+    await refused([406, 'PRECONDITION_FAILED'], refusal, c => c.consume(queue, () => {}, {}));
+    await publisher.deleteQueue(queue);
+  });
 }

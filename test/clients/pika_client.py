@@ -353,4 +353,32 @@ def _():
     serving.queue_delete(queue)
 
 
+@behaviours.add("a-stream-is-read-from-its-first-message-twice")
+def _():
+    queue, publisher = name(), connect().channel()
+    publisher.confirm_delivery()
+    publisher.queue_declare(queue, durable=True, arguments={"x-queue-type": "stream", "x-max-age": "1h"})
+    for i in range(50):
+        publisher.basic_publish("", queue, str(i).encode())
+    for number in (1, 2):
+        connection, seen = connect(number), []
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=5)
+
+        def read(_channel, method, properties, body):
+            seen.append((properties.headers["x-stream-offset"], int(body), method.redelivered))
+            channel.basic_ack(method.delivery_tag)
+
+        channel.basic_consume(queue, read, arguments={"x-stream-offset": "first"})
+        while len(seen) < 50:
+            before = len(seen)
+            connection.process_data_events(time_limit=10)
+            check(len(seen) > before, f"{before} of 50 messages, and no more within 10 s")
+        check(seen == [(i, i, False) for i in range(50)], f"{seen}")
+        connection.close()
+    refusal = f"NOT_IMPLEMENTED - basic.get not supported by stream queues queue '{queue}' in vhost '/'"
+    closed_with(540, refusal, lambda channel: channel.basic_get(queue))
+    publisher.queue_delete(queue)
+
+
 behaviours.run()
