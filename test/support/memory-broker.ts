@@ -48,7 +48,7 @@ export class MemoryBroker implements Broker {
     ['amq.fanout', { type: 'fanout', bindings: [] }],
   ]);
   readonly connections = new Set<MemoryConnection>();
-  /** Names of queues from which nothing is returned or discarded; otherwise they are as others. */
+  /** Names of queues from which nothing is returned or discarded, and whose deliveries have offsets; otherwise they are as others. */
   readonly streams = new Set<string>();
   /** Calls that tests look at: settlements as `settle 1 1-3`. */
   readonly calls: string[] = [];

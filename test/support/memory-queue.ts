@@ -1,4 +1,10 @@
-import type { ConsumeRequest, Delivery, QueueDeclare, SettleHow } from '../../src/broker/broker.ts';
+import {
+  type ConsumeRequest,
+  type Delivery,
+  NO_OFFSET,
+  type QueueDeclare,
+  type SettleHow,
+} from '../../src/broker/broker.ts';
 import type { BrokerError } from '../../src/broker/broker-error.ts';
 import { isQuorumQueue } from '../../src/broker/queue-arguments.ts';
 import type { MemoryConnection, MemorySession } from './memory-broker.ts';
@@ -67,7 +73,7 @@ export class MemoryQueue {
       number,
       redelivered,
       deliveryCount,
-      offset: -1,
+      offset: consumer.session.connection.memory.streams.has(this.declared.name) ? number - 1 : NO_OFFSET,
       isOfQuorumQueue,
       content,
       more: [],

@@ -251,7 +251,25 @@ describe('consuming', () => {
     consumer.send({ request: { case: 'settle', value: { first: 1n, last: 1n, action: SettleAction.RETURN } } });
     await consumer.until(() => deliveries(consumer).length === 2);
     expect(deliveries(consumer)[1]).toMatchObject({ number: 2n, redelivered: true, deliveryCount: 1 });
+    expect(deliveries(consumer)[1]!.streamOffset).toBeUndefined();
   });
+
+  it.each([SettleAction.RETURN, SettleAction.DISCARD])(
+    'tells offsets in a stream, from which nothing is taken (%i)',
+    async action => {
+      const client = connect();
+      broker.streams.add('s');
+      await client.call('declareQueue', { name: 's' });
+      client.publish().send({ messages: [message('s'), message('s')] });
+      const consumer = await consuming(client, 's');
+      await consumer.until(() => deliveries(consumer).length === 2);
+      expect(deliveries(consumer).map(({ streamOffset }) => streamOffset)).toEqual([0n, 1n]);
+      consumer.send({ request: { case: 'settle', value: { first: 1n, last: 1n, action } } });
+      const error = await consumer.failure();
+      expect(error.code).toBe(status.UNIMPLEMENTED);
+      expect(error.details).toBe("return and discard not supported by stream queues queue 's'");
+    },
+  );
 
   it('refuses to settle what is not outstanding', async () => {
     const client = connect();
