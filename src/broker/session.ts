@@ -29,7 +29,7 @@ import { SessionPrefetch } from './session-prefetch.ts';
 import { queueConfig, SessionPublisher } from './session-publisher.ts';
 import { checkReplyQueue, exchangeBinding, isReplyQueue, queueBinding, replyQueue } from './session-requests.ts';
 import { streamOffset } from './stream-arguments.ts';
-import { checkNotStream, checkReader, checkServerNamed } from './stream-requests.ts';
+import { checkNotStream, checkReader, checkServerNamed, tooManyReaders } from './stream-requests.ts';
 import type { ConnectionOwner, QueueRecord } from './topology-records.ts';
 import { untilKnown } from './until-known.ts';
 
@@ -291,9 +291,8 @@ export class Session implements BrokerSession, ConsumerListener, ListedSession {
       consumer.refused();
       this.#sharePrefetch();
       const { vhost, name } = queue;
-      return outcome.kind === 'exclusive-refused'
-        ? failed({ code: 'exclusive-consumer', vhost, name })
-        : this.#gone(queue, outcome);
+      if (outcome.kind === 'exclusive-refused') return failed({ code: 'exclusive-consumer', vhost, name });
+      return outcome.kind === 'too-many-readers' ? failed(tooManyReaders(queue)) : this.#gone(queue, outcome);
     }
     consumer.accepted();
     if (this.#isClosed) await consumer.release();

@@ -1,3 +1,4 @@
+import { READERS_MAX } from '../queue/limits.ts';
 import type { Declared } from './argument-equivalence.ts';
 import type { BrokerError } from './broker-error.ts';
 import type { FieldTable } from './field-table.ts';
@@ -60,6 +61,12 @@ export function checkReader(queue: QueueRecord, limits: ReaderLimits): BrokerErr
   if (limits.sharedPrefetch > 0) return notImplemented(`${what} does not support global qos`);
   return limits.autoAck ? notSupported('automatic acknowledgement', queue) : undefined;
 }
+
+/** It may have no further reader. */
+export const tooManyReaders = (queue: QueueRecord): BrokerError => ({
+  code: 'invalid',
+  text: `${wordsOf(queue)} has ${READERS_MAX} consumers, as many as a stream may have`,
+});
 
 /** `what`: something that a stream does not know, because its messages stay, whoever has read them. */
 export const checkNotStream = (queue: QueueRecord, what: string): BrokerError | undefined =>
