@@ -209,6 +209,15 @@ describe('a stream', () => {
     expect(client.taken.map(taken => taken.slice(0, 3))).toEqual(['2:c', '3:d']);
   });
 
+  it('keeps the last message, however few bytes it may keep', async () => {
+    const client = await Client.connect();
+    await gateway.answer(client.session.deleteQueue({ name: 's', ifEmpty: false, ifUnused: false }));
+    await client.declare('s', { 'x-max-length-bytes': int(0), 'x-max-age': text('99999999999999999999Y') });
+    await client.publish('a', 'b');
+    await client.consume(text('first'));
+    expect(client.taken).toEqual(['1:b']);
+  });
+
   it('keeps messages that would have expired elsewhere', async () => {
     const client = await Client.connect();
     await client.publish('for nobody at once');
