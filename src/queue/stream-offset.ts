@@ -12,7 +12,7 @@ export type StreamOffset =
   | { readonly from: 'age'; readonly ageMs: number };
 
 /** Codes in logs; a removed one is never given again. */
-const CODES = ['first', 'last', 'next', 'offset', 'time', 'age'] as const satisfies readonly StreamOffset['from'][];
+const CODES = ['first', 'last', 'next', 'offset', 'time', 'age'] as const;
 
 export function writeStreamOffset(out: ByteWriter, offset: StreamOffset): void {
   out.u8(CODES.indexOf(offset.from));

@@ -208,9 +208,9 @@ describe('a channel', () => {
       > 1 basic.consume queue=s consumerTag=c
       < 1 basic.consume-ok consumerTag=c
       > 1 basic.publish routingKey=s body=1
-      < 1 basic.deliver consumerTag=c deliveryTag=1 routingKey=s body=1
+      < 1 basic.deliver consumerTag=c deliveryTag=1 routingKey=s headers={x-stream-offset} body=1
       > 1 basic.publish routingKey=s body=2
-      < 1 basic.deliver consumerTag=c deliveryTag=2 routingKey=s body=2
+      < 1 basic.deliver consumerTag=c deliveryTag=2 routingKey=s headers={x-stream-offset} body=2
       > 1 ${method}
       < 0 connection.close replyCode=540 replyText=${text} classId=60 methodId=${methodId}
       * report ${text}
@@ -230,7 +230,7 @@ describe('a channel', () => {
       > 1 basic.consume queue=s consumerTag=c
       < 1 basic.consume-ok consumerTag=c
       > 1 basic.publish routingKey=s body=1
-      < 1 basic.deliver consumerTag=c deliveryTag=1 routingKey=s body=1
+      < 1 basic.deliver consumerTag=c deliveryTag=1 routingKey=s headers={x-stream-offset} body=1
       > 1 basic.ack deliveryTag=1
       = settle 1 1-1
       > 1 basic.recover requeue=true
