@@ -36,6 +36,12 @@ export type BrokerError =
   /** The operation would need a majority (or a node) that is not there; it may or may not have happened. */
   | { readonly code: 'unavailable'; readonly text: string };
 
+/** As the answer to a request. */
+export const failed = (error: BrokerError): { readonly ok: false; readonly error: BrokerError } => ({
+  ok: false,
+  error,
+});
+
 /** In words, for protocols that have none of their own and for operators. */
 export function brokerErrorText(error: BrokerError): string {
   switch (error.code) {

@@ -1,7 +1,7 @@
 import type { AccessRecord, UserLimits, VhostLimits } from '../broker/access/access-records.ts';
 import type { AccessAdministration } from '../broker/access/administration.ts';
 import type { BrokerSession, Result } from '../broker/broker.ts';
-import type { BrokerError } from '../broker/broker-error.ts';
+import { failed } from '../broker/broker-error.ts';
 import type { ClientList, ClientRows, ConsumerRow } from '../broker/client-listing.ts';
 import type { ClusterGateway } from '../broker/gateway.ts';
 import type { ConnectionOwner, ExchangeRecord, NodeStart, QueueRecord } from '../broker/topology-records.ts';
@@ -239,5 +239,3 @@ function parseJson(text: string): unknown {
     return undefined;
   }
 }
-
-const failed = (error: BrokerError): { readonly ok: false; readonly error: BrokerError } => ({ ok: false, error });
