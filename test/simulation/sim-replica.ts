@@ -386,18 +386,14 @@ export class SimReplica implements HostedGroup {
     const { disk, id } = this.node;
     if (disk.isDamaged || this.#store.hasBody(this.group, entry, position)) return;
     const name = unneededName(this.group, entry, position);
-    if (isSnapshot && !this.isAliveElsewhere(entry, position)) disk.unneeded.add(name);
+    if (isSnapshot && !this.isAlive(entry, position)) disk.unneeded.add(name);
     if (disk.unneeded.has(name)) return;
     throw new Violation('storage', `node ${id} restores message ${name}, which is nowhere`);
   }
 
-  isAliveElsewhere(entry: LogIndex, position: number): boolean {
-    const replicas = this.node.cluster.replicasOf(this.group).filter(one => one !== this);
-    const latest = replicas.sort((a, b) => b.machine.applied - a.machine.applied)[0];
-    for (const { entries, positions } of latest?.machine.liveReferences(entry, entry) ?? []) {
-      if (entries.some((one, i) => one === entry && positions[i] === position)) return true;
-    }
-    return false;
+  /** As whoever has applied most knows, also if it is gone meanwhile. */
+  isAlive(entry: LogIndex, position: number): boolean {
+    return this.node.cluster.auditor.model(this.group)?.hasLiving(entry, position) === true;
   }
 
   /** The machine as the driver sees it, with the checkers beside it. */

@@ -59,6 +59,22 @@ export const deleteQueue = defineAction({
   perform: ({ workload }, { queue, ifUnused, ifEmpty }) => workload.part(Owners).delete(queue, { ifUnused, ifEmpty }),
 });
 
+/** Leaders die while a queue is deleted: its consumers hear of it from whoever follows, or never (R25). */
+export const deleteUnderDyingLeader = defineAction({
+  name: 'delete-under-dying-leader',
+  weight: 2,
+  arguments: fc.record({ queue, ms: fc.constantFrom(1, 10, 40, 120, 300), downMs: fc.constantFrom(50, 600, 3_000) }),
+  perform: (cluster, { queue, ms, downMs }) => {
+    cluster.workload.part(Owners).delete(queue, { ifUnused: false, ifEmpty: false });
+    cluster.world.after(ms, () => {
+      for (const group of cluster.groups) {
+        const leader = cluster.leaderOf(group);
+        if (leader !== undefined && !cluster.isCalm) cluster.crash(leader.node, 'process', downMs);
+      }
+    });
+  },
+});
+
 /** Group 0 takes a node for dead that is not: its clients lose everything they hold (R24). */
 export const fenceLiving = defineAction({
   name: 'fence-living',

@@ -1,6 +1,15 @@
 import type { ActionKind } from './action.ts';
 import { advance } from './advance.ts';
-import { burst, cancelConsumer, deleteQueue, disconnectConsumer, fenceLiving, purge, stopReading } from './clients.ts';
+import {
+  burst,
+  cancelConsumer,
+  deleteQueue,
+  deleteUnderDyingLeader,
+  disconnectConsumer,
+  fenceLiving,
+  purge,
+  stopReading,
+} from './clients.ts';
 import { setAllClocks, setClock } from './clock-faults.ts';
 import { damageDisk, failSync, fillDisk, hangDisk } from './disk-faults.ts';
 import { repeatFence } from './fences.ts';
@@ -36,6 +45,7 @@ export const ACTION_KINDS: readonly ActionKind[] = [
   burst,
   purge,
   deleteQueue,
+  deleteUnderDyingLeader,
   fenceLiving,
   repeatFence,
   setClock,

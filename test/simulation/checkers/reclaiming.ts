@@ -64,7 +64,7 @@ export class ReclaimingChecker extends Checker {
         const position = positions[i]!;
         if (node.store.hasRecord(group, entry) || values.has(nameOf(stragglerKey(group, entry, position)))) continue;
         if (node.disk.unneeded.has(unneededName(group, entry, position))) continue;
-        if (isSwitching && !replica.isAliveElsewhere(entry, position)) continue;
+        if (isSwitching && !replica.isAlive(entry, position)) continue;
         this.fail(
           `node ${node.id} gives up a segment with message ${entry}/${position} of group ${group}, which its checkpoint of ` +
             `${machine!.applied} names and which is nowhere else`,

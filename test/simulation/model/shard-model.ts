@@ -66,6 +66,16 @@ export class ShardModel {
     return this.#all.timeMs;
   }
 
+  /** Whether a piece of a message that is alive, or is being uploaded, lies there. */
+  hasLiving(entry: LogIndex, position: number): boolean {
+    const lies = ({ parts }: { readonly parts: readonly BodyPart[] }): boolean =>
+      parts.some(part => part.entry === entry && part.position === position);
+    for (const { ready, consumers } of this.queues.values()) {
+      if (ready.some(lies) || consumers.some(({ held }) => [...held.values()].some(lies))) return true;
+    }
+    return this.members.all().some(({ uploads }) => [...uploads.values()].some(lies));
+  }
+
   /** Follows one entry; `effects` is what the machine made of it. */
   follow(index: LogIndex, payload: Uint8Array, effects: ShardEffects): Expected {
     this.#index = index;
