@@ -62,7 +62,7 @@ export const deleteQueue = defineAction({
 /** Leaders die while a queue is deleted: its consumers hear of it from whoever follows, or never (R25). */
 export const deleteUnderDyingLeader = defineAction({
   name: 'delete-under-dying-leader',
-  weight: 2,
+  weight: 4,
   arguments: fc.record({ queue, ms: fc.constantFrom(1, 10, 40, 120, 300), downMs: fc.constantFrom(50, 600, 3_000) }),
   perform: (cluster, { queue, ms, downMs }) => {
     cluster.workload.part(Owners).delete(queue, { ifUnused: false, ifEmpty: false });

@@ -10,7 +10,7 @@ export const EXPIRY_CANARIES: readonly Canary[] = [
     replace:
       'const counted = globalThis as { looked?: number };\n  counted.looked = (counted.looked ?? 0) + 1;\n' +
       '  const timeMs = (chunk.storage!.times?.[position - chunk.origin] ?? NEVER) + (counted.looked % 50 === 0 ? 5 : 0);',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'ttl-forgotten-in-checkpoint',
@@ -18,7 +18,7 @@ export const EXPIRY_CANARIES: readonly Canary[] = [
     file: 'src/queue/reference-chunks.ts',
     find: 'if (flagged !== state) storage.timeColumn()[i] = from.f64();',
     replace: 'if (flagged !== state) from.f64();',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'expired-handed-out',
@@ -26,7 +26,7 @@ export const EXPIRY_CANARIES: readonly Canary[] = [
     file: 'src/queue/checkout.ts',
     find: 'while (hasReady(state, queue)) {',
     replace: 'while (queue.ready > 0) {',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'used-queue-expires',
@@ -34,6 +34,6 @@ export const EXPIRY_CANARIES: readonly Canary[] = [
     file: 'src/queue/queue-deadline.ts',
     find: 'return expiresMs === undefined || consumerCount > 0 ? NEVER : usedMs + expiresMs;',
     replace: 'return expiresMs === undefined || consumerCount > 1 ? NEVER : usedMs + expiresMs;',
-    runsMax: 100,
+    runsMax: 200,
   },
 ];

@@ -8,7 +8,7 @@ export const RAFT_CANARIES: readonly Canary[] = [
     file: 'src/raft/follower.ts',
     find: "core.sendWhenDurable({\n    type: 'append-response',",
     replace: "core.send({\n    type: 'append-response',",
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'forgotten-vote',
@@ -16,7 +16,7 @@ export const RAFT_CANARIES: readonly Canary[] = [
     file: 'src/raft/core.ts',
     find: 'if (this.#vote !== to) this.hardStateChanged = true;',
     replace: '',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'old-term-counted',

@@ -33,7 +33,7 @@ export const STORAGE_CANARIES: readonly Canary[] = [
     file: 'src/cluster/group/checkpointer.ts',
     find: 'if (behind <= 0 || driver.raft.durable < index) return false;',
     replace: 'if (behind <= 0) return false;',
-    runsMax: 60,
+    runsMax: 300,
   },
   {
     name: 'pages-of-two-indexes',

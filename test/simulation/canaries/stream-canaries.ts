@@ -8,7 +8,7 @@ export const STREAM_CANARIES: readonly Canary[] = [
     file: 'src/queue/delivery.ts',
     find: 'consumer.cursor = position + 1;',
     replace: 'consumer.cursor = position + (position % 7 === 3 ? 2 : 1);',
-    runsMax: 60,
+    runsMax: 300,
   },
   {
     name: 'cursor-forgotten-in-checkpoint',
@@ -16,7 +16,7 @@ export const STREAM_CANARIES: readonly Canary[] = [
     file: 'src/queue/consumers.ts',
     find: 'if (this.isReader) out.u48(this.cursor);',
     replace: 'if (this.isReader) out.u48(0);',
-    runsMax: 60,
+    runsMax: 300,
   },
   {
     name: 'held-message-dropped',
@@ -24,7 +24,7 @@ export const STREAM_CANARIES: readonly Canary[] = [
     file: 'src/queue/reference-drop.ts',
     find: 'if (chunk.storage!.counts[i] === 0) {',
     replace: 'if (chunk.storage!.counts[i] === 0 || chunk.alive === 3) {',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'dropped-message-kept-for-ever',
@@ -32,7 +32,7 @@ export const STREAM_CANARIES: readonly Canary[] = [
     file: 'src/queue/reference-drop.ts',
     find: 'if (counts[i]! > 0 || states[i] !== ReferenceState.checkedOut) return;',
     replace: 'if (counts[i]! >= 0 || states[i] !== ReferenceState.checkedOut) return;',
-    runsMax: 60,
+    runsMax: 300,
   },
   {
     name: 'repeated-delivery-of-another-offset',
@@ -40,6 +40,6 @@ export const STREAM_CANARIES: readonly Canary[] = [
     file: 'src/cluster/shard/shard-frames.ts',
     find: 'if (isInStream) out.u48(offset);',
     replace: 'if (isInStream) out.u48(mayLeap ? offset + 1 : offset);',
-    runsMax: 100,
+    runsMax: 200,
   },
 ];

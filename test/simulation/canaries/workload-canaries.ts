@@ -8,7 +8,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/shard-machine.ts',
     find: 'return this.#liveSession(node, incarnation)?.outcomesAfter(sequence) ?? [];',
     replace: 'return this.#liveSession(node, incarnation) && [];',
-    runsMax: 150,
+    runsMax: 300,
   },
   {
     name: 'settle-applied-twice',
@@ -26,7 +26,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/shard-machine.ts',
     find: 'if (sessions.isFenced(node, incarnation)) {',
     replace: 'if (sessions.isFenced(node, incarnation) && sessions.find(node, incarnation) !== undefined) {',
-    runsMax: 150,
+    runsMax: 300,
   },
   {
     name: 'apply-reads-the-process',
@@ -37,7 +37,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
       '  const counted = globalThis as { applied?: number };\n  counted.applied = (counted.applied ?? 0) + 1;\n' +
       '  if (rings.ringFront && counted.applied % 3 === 0) rings.ringFront = rings.ringFront.ringNext!;\n' +
       '  const front = rings.ringFront;\n',
-    runsMax: 150,
+    runsMax: 300,
   },
   {
     name: 'redelivered-lost',
@@ -45,7 +45,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/settlement.ts',
     find: 'Math.min(storage.deliveryCounts[i]! + 1, DELIVERY_COUNT_MAX)',
     replace: 'Math.min(storage.deliveryCounts[i]!, DELIVERY_COUNT_MAX)',
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'returned-to-the-end',
@@ -53,7 +53,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/ready-list.ts',
     find: 'if (heap[parent]! <= position) break;',
     replace: 'if (heap[parent]! >= position) break;',
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'returned-forgotten',
@@ -61,7 +61,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/settlement.ts',
     find: '  state.counters.ready++;\n  state.pending.touch(queue);',
     replace: '  state.counters.ready++;',
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'credit-counted-twice',
@@ -70,7 +70,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     find: '    this.deliverThrough = credit.deliverThrough;\n    this.bytesThrough = credit.bytesThrough;\n  }\n\n  encode',
     replace:
       '    this.deliverThrough += credit.deliverThrough;\n    this.bytesThrough = credit.bytesThrough;\n  }\n\n  encode',
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'credit-lost',
@@ -78,7 +78,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/consumer-commands.ts',
     find: '  consumer.setCredit(command);\n  offer(state, consumer);',
     replace: '  consumer.setCredit(command);',
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'waiting-consumer-forgotten',
@@ -86,7 +86,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/restore.ts',
     find: 'for (const serial of ring) appendToRing(queue, bySerial.get(serial)!);',
     replace: 'for (const serial of ring.slice(1)) appendToRing(queue, bySerial.get(serial)!);',
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'priority-ignored',
@@ -94,7 +94,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/consumer-rings.ts',
     find: 'else if (front.priority === consumer.priority) linkBehind(front, consumer);',
     replace: 'else if (front !== consumer) linkBehind(front, consumer);',
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'waiting-consumer-never-active',
@@ -102,7 +102,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/deletion.ts',
     find: 'queue.consumers = undefined;\n  handOverFrom(state, queue, consumer);',
     replace: 'queue.consumers = undefined;',
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'two-active-after-restart',
@@ -110,7 +110,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/restore.ts',
     find: 'queue.singleActive = bySerial.get(singleActive);',
     replace: 'void singleActive;',
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'one-settled-too-many',
@@ -119,7 +119,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     find: "schedule(state, { kind: 'settle', consumer, how, next: held, last: end }, consumer.pendingWork === 0);",
     replace:
       "schedule(state, { kind: 'settle', consumer, how, next: held, last: end + 1 }, consumer.pendingWork === 0);",
-    runsMax: 40,
+    runsMax: 300,
   },
   {
     name: 'purge-takes-unsettled',
@@ -127,7 +127,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/reference-drop.ts',
     find: 'if (chunk.storage!.states[i] === ReferenceState.ready) dropReference(state, chunk, i);',
     replace: 'if (chunk.storage!.states[i] !== ReferenceState.gone) dropReference(state, chunk, i);',
-    runsMax: 150,
+    runsMax: 300,
   },
   {
     name: 'deletion-leaves-consumers',
@@ -135,7 +135,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/deletion.ts',
     find: 'if (consumer.isConsuming) state.effects.consumersCancelled.push(consumer.address);',
     replace: '',
-    runsMax: 150,
+    runsMax: 300,
   },
   {
     name: 'tombstone-forgotten',
@@ -143,7 +143,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/queue/tombstones.ts',
     find: 'return this.#named.has(queue) || this.#removedIds.has(queue);',
     replace: 'return this.#named.has(queue);',
-    runsMax: 150,
+    runsMax: 300,
   },
   {
     name: 'deliveries-not-repeated',
@@ -151,7 +151,7 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/cluster/shard/shard-leader.ts',
     find: 'for (const list of held) for (let i = 0; i < list.length; i++) pipeline.deliver(list, i, true);',
     replace: '',
-    runsMax: 150,
+    runsMax: 300,
   },
   {
     name: 'notice-of-deletion-not-repeated',
@@ -159,6 +159,6 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     file: 'src/cluster/shard/shard-leader.ts',
     find: "reached('leader.deletion-told-again');\n        pipeline.consumerCancelled(view.consumer);",
     replace: '',
-    runsMax: 200,
+    runsMax: 800,
   },
 ];

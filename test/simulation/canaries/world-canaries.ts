@@ -8,7 +8,7 @@ export const WORLD_CANARIES: readonly Canary[] = [
     file: 'src/raft/membership.ts',
     find: 'return { voters: target.voters, outgoing: current.voters, learners: target.learners };',
     replace: 'return target;',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'two-changes-at-once',
@@ -34,7 +34,7 @@ export const WORLD_CANARIES: readonly Canary[] = [
     file: 'src/raft/leader.ts',
     find: 'if (core.memberships.currentIndex <= agreed) membershipCommitted(core);',
     replace: 'membershipCommitted(core);',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'old-majority-forgotten',
@@ -83,7 +83,7 @@ export const WORLD_CANARIES: readonly Canary[] = [
     file: 'src/raft/leader.ts',
     find: "if (voteResult(membership, heard) !== 'won') {",
     replace: 'if (membership.voters.length === 0) {',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'leader-with-hung-disk',
@@ -107,7 +107,7 @@ export const WORLD_CANARIES: readonly Canary[] = [
     file: 'src/raft/follower.ts',
     find: 'while (held < entries.length && log.holds(entries[held]!)) held += 1;',
     replace: '',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'late-fence-ends-the-living',
@@ -115,7 +115,7 @@ export const WORLD_CANARIES: readonly Canary[] = [
     file: 'src/queue/leader-commands.ts',
     find: 'session.node === node && session.incarnation <= incarnation && !session.isEnded',
     replace: 'session.node === node && !session.isEnded',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'fence-taken-back',
@@ -131,7 +131,7 @@ export const WORLD_CANARIES: readonly Canary[] = [
     file: 'src/queue/leader-commands.ts',
     find: 'releaseSession(state, session);',
     replace: '',
-    runsMax: 100,
+    runsMax: 200,
   },
   {
     name: 'one-clock-moves-shard-time',
@@ -139,6 +139,6 @@ export const WORLD_CANARIES: readonly Canary[] = [
     file: 'src/cluster/shard/shard-time.ts',
     find: '[wallClocksMs.length - majority]!',
     replace: '[wallClocksMs.length - 1]!',
-    runsMax: 100,
+    runsMax: 200,
   },
 ];
