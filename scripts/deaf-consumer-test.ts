@@ -42,7 +42,7 @@ async function deafen(cluster: DevCluster): Promise<Criterion[]> {
   });
   const endMs = nowMs();
   const counted = await eventually('status to count the queue', 20_000, async () => {
-    const queue = (await cluster.status()).queues.find(({ name }) => name === 'deaf');
+    const queue = (await cluster.status()).queues?.find(({ name }) => name === 'deaf');
     return queue !== undefined && queue.ready !== null && queue.unacked !== null ? queue : undefined;
   });
   const mostMiB = memory.stop();

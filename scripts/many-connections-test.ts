@@ -126,7 +126,7 @@ async function vanish(cluster: DevCluster, clients: readonly Client[]): Promise<
   for (let second = 0; second < 20 && left > 0; second++) {
     await delay(1_000);
     const { queues } = await cluster.status();
-    left = queues.filter(({ name }) => name.startsWith('amq.gen-')).length;
+    if (queues !== null) left = queues.filter(({ name }) => name.startsWith('amq.gen-')).length;
   }
   return left;
 }

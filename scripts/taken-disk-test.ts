@@ -75,7 +75,7 @@ async function take(cluster: ServerCluster, points: ReadonlyMap<string, string>)
   }
   const allGoOnMs = await untilConfirmed(load);
   await load.drain(30_000);
-  const left = (await cluster.status()).queues.find(({ name }) => name === 'backlog');
+  const left = (await cluster.status()).queues?.find(({ name }) => name === 'backlog');
   const { counts } = checkHistory(load.history);
   return [
     fact('the backlog was confirmed', confirmed === BACKLOG, String(confirmed)),

@@ -248,7 +248,6 @@ export class RunningNode {
     });
     this.#lists = lists;
     this.#status = new StatusCollector(cluster, {
-      lists,
       pid: process.pid,
       clusterName: this.#config.clusterName,
       connections: () => this.#broker.service?.connectionCount ?? 0,

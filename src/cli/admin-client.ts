@@ -6,6 +6,7 @@ import {
   credentials,
   Metadata,
   type ServiceError,
+  type status,
 } from '@grpc/grpc-js';
 import { AdminService } from '../gen/warren/v1/admin_pb.ts';
 import { SystemClock } from '../lib/clock.ts';
@@ -42,7 +43,15 @@ export type AdminInput<Name extends AdminMethod> = MessageInitShape<Methods[Name
 export type AdminOutput<Name extends AdminMethod> = MessageShape<Methods[Name]['output']>;
 
 /** What a node answered instead; one sentence. */
-export class AdminError extends Error {}
+export class AdminError extends Error {
+  /** Of gRPC; undefined when no node was asked. */
+  readonly code: status | undefined;
+
+  constructor(sentence: string, code?: status) {
+    super(sentence);
+    this.code = code;
+  }
+}
 
 /** Speaks to the first node that answers. Failures are thrown as `AdminError`. */
 export class AdminClient {
@@ -87,7 +96,7 @@ export class AdminClient {
         { deadline: new SystemClock().wallMs() + timeoutMs },
         (error: ServiceError | null, response?: AdminOutput<Name>) => {
           if (response !== undefined) resolve(response);
-          else reject(new AdminError(error?.details || error?.message || 'no answer'));
+          else reject(toAdminError(error ?? new Error('no answer')));
         },
       );
     });
@@ -158,8 +167,8 @@ export async function withAdmin(
 }
 
 function toAdminError(error: unknown): AdminError {
-  const { details, message } = error as ServiceError;
-  return new AdminError(details || message);
+  const { details, message, code } = error as ServiceError;
+  return new AdminError(details || message, code);
 }
 
 function addressesOf(flags: ReadonlyMap<string, string>): string[] {

@@ -25,6 +25,7 @@ export const TOPOLOGY_COMMANDS: readonly Command[] = [
       { name: 'exclusiveOwner', value: ({ exclusiveOwner }) => exclusiveOwner, isDetail: true },
       { name: 'arguments', value: row => argumentsCell(row.arguments) },
       { name: 'shard', value: ({ shard }) => shard, isDetail: true },
+      { name: 'home', value: ({ shard }) => (shard === undefined ? 'memory of one node' : `shard ${shard}`) },
       { name: 'leader', value: ({ leader }) => leader },
       { name: 'ready', value: ({ ready }) => numberCell(ready) },
       { name: 'unacked', value: ({ unacked }) => numberCell(unacked) },

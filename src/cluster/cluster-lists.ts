@@ -7,13 +7,14 @@ import {
   type ListPosition,
 } from '../broker/client-listing.ts';
 import type { ConnectionOwner, NodeStart } from '../broker/topology-records.ts';
+import { assert } from '../lib/assert.ts';
 import type { ConsumerId, Incarnation, NodeId, QueueId } from '../lib/ids.ts';
 import type { ShardMachine } from '../queue/shard-machine.ts';
 import type { QueueCounts } from '../queue/shard-reading.ts';
 import type { ClusterNode } from './cluster-node.ts';
 
-/** Queues that nodes are asked about at a time. */
-export const COUNTED_MAX = 1_000;
+/** Queues that nodes are asked about at a time: a slice of the event loop (R10). Who asks of more is at fault. */
+const COUNTED_MAX = 1_000;
 
 /** What this node's clients have open; the broker of the present incarnation. */
 export interface ClientLists {
@@ -165,6 +166,7 @@ export class ClusterLists {
     queues: readonly QueueId[],
     own: () => readonly Row[],
   ): Promise<readonly { readonly node: NodeId; readonly rows: readonly Row[] }[]> {
+    assert(queues.length <= COUNTED_MAX, () => `asked about ${queues.length} queues at a time`);
     const { self, peers, calls } = this.#node;
     const answers = [...peers.nodes()].map(async node => ({
       node,

@@ -1,12 +1,14 @@
-import type { NodeId, QueueId } from '../lib/ids.ts';
-import { type ClusterLists, COUNTED_MAX, type LedQueueCounts } from './cluster-lists.ts';
+import type { NodeId } from '../lib/ids.ts';
+import type { MessageCounts } from '../queue/shard-reading.ts';
 import type { ClusterNode } from './cluster-node.ts';
 
 export interface ClusterStatus {
   readonly cluster: { readonly id: string; readonly name: string };
   readonly nodes: readonly NodeStatus[];
   readonly shards: readonly ShardStatus[];
-  readonly queues: readonly QueueStatus[];
+  readonly queueCount: number;
+  /** Of all queues; undefined while a shard has no leader that answers. Volatile queues count on nodes that answer. */
+  readonly messages: MessageCounts | undefined;
 }
 
 export interface NodeStatus {
@@ -31,41 +33,36 @@ export interface ShardStatus {
   readonly lag: number | undefined;
 }
 
-export interface QueueStatus {
-  readonly vhost: string;
-  readonly name: string;
-  readonly durable: boolean;
-  /** Of a volatile queue undefined: a confirm from it means "in the memory of one node" (R4). */
-  readonly shard: number | undefined;
-  readonly leader: string | undefined;
-  readonly ready: number | undefined;
-  readonly unacked: number | undefined;
-  readonly consumers: number | undefined;
-}
-
 /** What one node knows first-hand. */
 interface NodeReport {
   readonly pid: number;
   readonly connections: number;
   readonly diskAlarm: boolean;
   readonly memoryAlarm: boolean;
+  /** In its volatile queues. */
+  readonly volatile: MessageCounts;
   /** Those that it leads. */
   readonly shards: readonly {
     readonly id: number;
     readonly term: number;
     readonly commit: number;
     readonly lag: number;
+    readonly messages: MessageCounts;
   }[];
 }
+
+const NONE: MessageCounts = { ready: 0, unacked: 0 };
 
 export interface ClusterStatusDependencies {
   readonly pid: number;
   readonly clusterName: string;
   readonly connections: () => number;
-  readonly lists: ClusterLists;
 }
 
-/** Puts together what all reachable nodes report, for `warren status`. */
+/**
+ * Puts together what all reachable nodes report, for `warren status`. What it costs does not depend on how many queues there
+ * are: shards keep their sums.
+ */
 export class StatusCollector {
   readonly #node: ClusterNode;
   readonly #deps: ClusterStatusDependencies;
@@ -84,31 +81,23 @@ export class StatusCollector {
       if (report !== undefined) reports.set(node, report);
     };
     await Promise.all([...peers.nodes()].map(ask));
-    return this.#combine(reports, await this.#queueCounts());
-  }
-
-  async #queueCounts(): Promise<Map<QueueId, LedQueueCounts>> {
-    const ids = this.#node.replicas.metadata.machine.topology.queues().map(({ id }) => id);
-    const counts = new Map<QueueId, LedQueueCounts>();
-    for (let at = 0; at < ids.length; at += COUNTED_MAX) {
-      const some = await this.#deps.lists.queueCounts(ids.slice(at, at + COUNTED_MAX));
-      for (const [id, found] of some) counts.set(id, found);
-    }
-    return counts;
+    return this.#combine(reports);
   }
 
   #report(): NodeReport {
-    const shards: { id: number; term: number; commit: number; lag: number }[] = [];
-    for (const { group, driver } of this.#node.replicas.shards()) {
+    const shards: NodeReport['shards'][number][] = [];
+    for (const { group, driver, machine } of this.#node.replicas.shards()) {
       if (!driver.isServing) continue;
       const { term, commit, last, peers } = driver.raft.status();
-      shards.push({ id: group, term, commit, lag: Math.max(0, ...peers.map(peer => last.index - peer.match)) });
+      const lag = Math.max(0, ...peers.map(peer => last.index - peer.match));
+      shards.push({ id: group, term, commit, lag, messages: machine.messageCounts });
     }
     const { disk: diskAlarm, memory: memoryAlarm } = this.#node.shortages();
-    return { pid: this.#deps.pid, connections: this.#deps.connections(), diskAlarm, memoryAlarm, shards };
+    const volatile = this.#node.volatileMachine?.messageCounts ?? NONE;
+    return { pid: this.#deps.pid, connections: this.#deps.connections(), diskAlarm, memoryAlarm, volatile, shards };
   }
 
-  #combine(reports: ReadonlyMap<NodeId, NodeReport>, counts: ReadonlyMap<QueueId, LedQueueCounts>): ClusterStatus {
+  #combine(reports: ReadonlyMap<NodeId, NodeReport>): ClusterStatus {
     const { machine } = this.#node.replicas.metadata;
     const nameOf = (node: NodeId | undefined): string | undefined =>
       node === undefined ? undefined : (machine.members.get(node)?.name ?? `node ${node}`);
@@ -141,19 +130,18 @@ export class StatusCollector {
         commit: facts.get(group)?.commit ?? 0,
         lag: facts.get(group)?.lag,
       })),
-      queues: machine.topology.queues().map(({ id, vhost, name, durable, home }) => {
-        const found = counts.get(id);
-        return {
-          vhost,
-          name,
-          durable,
-          shard: home.kind === 'shard' ? home.group : undefined,
-          leader: nameOf(home.kind === 'shard' ? leaders.get(home.group) : home.node),
-          ready: found?.ready,
-          unacked: found?.unacked,
-          consumers: found?.consumers,
-        };
-      }),
+      queueCount: machine.topology.queueCount,
+      messages: machine.shards.list().every(({ group }) => facts.has(group))
+        ? sumOf([...facts.values()], [...reports.values()])
+        : undefined,
     };
   }
+}
+
+function sumOf(shards: NodeReport['shards'], nodes: readonly NodeReport[]): MessageCounts {
+  const counts = [...shards.map(({ messages }) => messages), ...nodes.map(({ volatile }) => volatile)];
+  return counts.reduce(
+    (sum, { ready, unacked }) => ({ ready: sum.ready + ready, unacked: sum.unacked + unacked }),
+    NONE,
+  );
 }

@@ -36,6 +36,7 @@ import {
   consumersOf,
   type LiveReferences,
   liveReferences,
+  type MessageCounts,
   overview,
   type QueueCounts,
   queueCounts,
@@ -185,6 +186,12 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
   queueCounts(id: QueueId): QueueCounts | undefined {
     const queue = this.#state.queues.get(id);
     return queue && queueCounts(queue);
+  }
+
+  /** Of all queues together. */
+  get messageCounts(): MessageCounts {
+    const { ready, checkedOut } = this.#state.counters;
+    return { ready, unacked: checkedOut };
   }
 
   /** Who takes messages from a queue with a single active consumer. */

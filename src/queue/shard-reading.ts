@@ -25,9 +25,12 @@ export interface ConsumerView {
   readonly cursor: number | undefined;
 }
 
-export interface QueueCounts {
+export interface MessageCounts {
   readonly ready: number;
   readonly unacked: number;
+}
+
+export interface QueueCounts extends MessageCounts {
   readonly consumers: number;
   /** Of ready and unsettled messages. */
   readonly bytes: number;

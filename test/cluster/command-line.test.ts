@@ -210,6 +210,14 @@ describe('the command line', () => {
       out: '',
       error: "warren: user 'ben' may not do this: it needs the tag administrator\n",
     });
+    await (await open('warren-1', 'declares')).channel.assertQueue('whose name is not for everybody');
+    const seen = await warren(cluster, ['status', '--json'], asBen);
+    const { length: queueCount } = await listed(cluster, ['queues', 'list']);
+    expect(JSON.parse(seen.out)).toMatchObject({ queueCount, ready: expect.any(Number), queues: null });
+    expect(seen.error).toBe(
+      "warren: the queues are not listed: user 'ben' may not do this: it needs the tag administrator or monitoring\n",
+    );
+    expect((await warren(cluster, ['status'], asBen)).out).toMatch(/\n\nqueues {2}ready {2}unacked\n\d+ +\d+ +\d+\n$/);
     const wrong = await warren(cluster, ['queues', 'list', '--user', 'ben:wrong']);
     expect(wrong.error).toBe('warren: wrong user or password\n');
     const mistakes = [

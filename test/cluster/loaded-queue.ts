@@ -87,7 +87,7 @@ export class LoadedQueue {
     await this.publisher.drained(10_000);
     await eventually(`queue ${this.#queue} to be drained`, timeoutMs, async () => {
       if (this.consumer.quietMs < 1_000) return false;
-      const queue = (await this.#cluster.status()).queues.find(candidate => candidate.name === this.#queue);
+      const queue = (await this.#cluster.status()).queues?.find(candidate => candidate.name === this.#queue);
       return queue !== undefined && queue.ready === 0 && queue.unacked === 0;
     });
     await this.stop();
@@ -120,7 +120,7 @@ export class LoadedQueue {
 const LAG_MAX = 200;
 
 function isHealthy(status: ClusterStatus, queueName: string, nodes: number): boolean {
-  const queue = status.queues.find(candidate => candidate.name === queueName);
+  const queue = status.queues?.find(candidate => candidate.name === queueName);
   const shard = status.shards.find(candidate => candidate.id === queue?.shard);
   if (shard === undefined || shard.leader === null || shard.lag === null) return false;
   if (status.nodes.filter(node => node.up).length < nodes) return false;

@@ -26,7 +26,8 @@ export interface ClusterNode {
 export interface ClusterStatus {
   readonly nodes: readonly { readonly name: string; readonly up: boolean }[];
   readonly shards: readonly ShardStatus[];
-  readonly queues: readonly QueueStatus[];
+  /** Null while the node has no place in the cluster. */
+  readonly queues: readonly QueueStatus[] | null;
 }
 
 /** Leader, lag and counts are null while nobody answers for them. */
@@ -38,7 +39,7 @@ export interface ShardStatus {
   readonly lag: number | null;
 }
 
-/** Leader, lag and counts are null nobody answers for them. */
+/** Leader and counts are null while nobody answers for them. */
 export interface QueueStatus {
   readonly vhost: string;
   readonly name: string;
@@ -107,7 +108,7 @@ export abstract class WarrenCluster {
   async leaderOf(queue: string, timeoutMs = 10_000): Promise<string> {
     return eventually(`a leader of queue ${queue}`, timeoutMs, async () => {
       const status = await this.status();
-      return status.queues.find(candidate => candidate.name === queue)?.leader ?? undefined;
+      return status.queues?.find(candidate => candidate.name === queue)?.leader ?? undefined;
     });
   }
 

@@ -51,16 +51,8 @@ export interface StatusReport {
     readonly commit: number;
     readonly lag: number | undefined;
   }[];
-  readonly queues: readonly {
-    readonly vhost: string;
-    readonly name: string;
-    readonly durable: boolean;
-    readonly shard: number | undefined;
-    readonly leader: string | undefined;
-    readonly ready: number | undefined;
-    readonly unacked: number | undefined;
-    readonly consumers: number | undefined;
-  }[];
+  readonly queueCount: number;
+  readonly messages: { readonly ready: number; readonly unacked: number } | undefined;
 }
 
 export const adminServiceDefinition: ServiceDefinition = Object.fromEntries(
@@ -209,7 +201,7 @@ async function writeAll(call: ServerWritableStream<never, object>, messages: Asy
   call.end();
 }
 
-function responseOf({ cluster, nodes, shards, queues }: StatusReport): GetStatusResponse {
+function responseOf({ cluster, nodes, shards, queueCount, messages }: StatusReport): GetStatusResponse {
   return create(GetStatusResponseSchema, {
     clusterId: cluster.id,
     clusterName: cluster.name,
@@ -226,15 +218,7 @@ function responseOf({ cluster, nodes, shards, queues }: StatusReport): GetStatus
       ...(leader === undefined ? {} : { leader }),
       ...(lag === undefined ? {} : { lag: BigInt(lag) }),
     })),
-    queues: queues.map(({ shard, leader, ready, unacked, consumers, vhost, name, durable }) => ({
-      vhost,
-      name,
-      durable,
-      ...(shard === undefined ? {} : { shard }),
-      ...(leader === undefined ? {} : { leader }),
-      ...(ready === undefined ? {} : { ready: BigInt(ready) }),
-      ...(unacked === undefined ? {} : { unacked: BigInt(unacked) }),
-      ...(consumers === undefined ? {} : { consumers }),
-    })),
+    queueCount,
+    ...(messages === undefined ? {} : { ready: BigInt(messages.ready), unacked: BigInt(messages.unacked) }),
   });
 }

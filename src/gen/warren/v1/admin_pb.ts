@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file warren/v1/admin.proto.
  */
 export const file_warren_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChV3YXJyZW4vdjEvYWRtaW4ucHJvdG8SCXdhcnJlbi52MSISChBHZXRTdGF0dXNSZXF1ZXN0IrMBChFHZXRTdGF0dXNSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgJEhQKDGNsdXN0ZXJfbmFtZRgCIAEoCRIkCgVub2RlcxgDIAMoCzIVLndhcnJlbi52MS5Ob2RlU3RhdHVzEiYKBnNoYXJkcxgEIAMoCzIWLndhcnJlbi52MS5TaGFyZFN0YXR1cxImCgZxdWV1ZXMYBSADKAsyFi53YXJyZW4udjEuUXVldWVTdGF0dXMisQEKCk5vZGVTdGF0dXMSDAoEbmFtZRgBIAEoCRIKCgJpZBgCIAEoDRIQCgNwaWQYAyABKA1IAIgBARIKCgJ1cBgEIAEoCBIPCgdhZGRyZXNzGAUgASgJEhIKCmRpc2tfYWxhcm0YBiABKAgSGAoLY29ubmVjdGlvbnMYByABKA1IAYgBARIUCgxtZW1vcnlfYWxhcm0YCCABKAhCBgoEX3BpZEIOCgxfY29ubmVjdGlvbnMigwEKC1NoYXJkU3RhdHVzEgoKAmlkGAEgASgNEhMKBmxlYWRlchgCIAEoCUgAiAEBEhAKCHJlcGxpY2FzGAMgAygJEgwKBHRlcm0YBCABKAQSDgoGY29tbWl0GAUgASgEEhAKA2xhZxgGIAEoBEgBiAEBQgkKB19sZWFkZXJCBgoEX2xhZyLfAQoLUXVldWVTdGF0dXMSDQoFdmhvc3QYASABKAkSDAoEbmFtZRgCIAEoCRIPCgdkdXJhYmxlGAMgASgIEhIKBXNoYXJkGAQgASgNSACIAQESEwoGbGVhZGVyGAUgASgJSAGIAQESEgoFcmVhZHkYBiABKARIAogBARIUCgd1bmFja2VkGAcgASgESAOIAQESFgoJY29uc3VtZXJzGAggASgNSASIAQFCCAoGX3NoYXJkQgkKB19sZWFkZXJCCAoGX3JlYWR5QgoKCF91bmFja2VkQgwKCl9jb25zdW1lcnMiEgoQTGlzdFVzZXJzUmVxdWVzdCIzChFMaXN0VXNlcnNSZXNwb25zZRIeCgV1c2VycxgBIAMoCzIPLndhcnJlbi52MS5Vc2VyIlsKBFVzZXISDAoEbmFtZRgBIAEoCRIMCgR0YWdzGAIgAygJEhQKDGhhc19wYXNzd29yZBgDIAEoCBIhCgZsaW1pdHMYBCABKAsyES53YXJyZW4udjEuTGltaXRzIo4BCgZMaW1pdHMSHAoPbWF4X2Nvbm5lY3Rpb25zGAEgASgNSACIAQESGQoMbWF4X2NoYW5uZWxzGAIgASgNSAGIAQESFwoKbWF4X3F1ZXVlcxgDIAEoDUgCiAEBQhIKEF9tYXhfY29ubmVjdGlvbnNCDwoNX21heF9jaGFubmVsc0INCgtfbWF4X3F1ZXVlcyITChFMaXN0Vmhvc3RzUmVxdWVzdCI2ChJMaXN0Vmhvc3RzUmVzcG9uc2USIAoGdmhvc3RzGAEgAygLMhAud2FycmVuLnYxLlZob3N0Im8KBVZob3N0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSDAoEdGFncxgDIAMoCRIhCgZsaW1pdHMYBCABKAsyES53YXJyZW4udjEuTGltaXRzEhIKCmlzX2xlYXZpbmcYBSABKAgiGAoWTGlzdFBlcm1pc3Npb25zUmVxdWVzdCJFChdMaXN0UGVybWlzc2lvbnNSZXNwb25zZRIqCgtwZXJtaXNzaW9ucxgBIAMoCzIVLndhcnJlbi52MS5QZXJtaXNzaW9uIlkKClBlcm1pc3Npb24SDAoEdXNlchgBIAEoCRINCgV2aG9zdBgCIAEoCRIRCgljb25maWd1cmUYAyABKAkSDQoFd3JpdGUYBCABKAkSDAoEcmVhZBgFIAEoCSIdChtMaXN0VG9waWNQZXJtaXNzaW9uc1JlcXVlc3QiTwocTGlzdFRvcGljUGVybWlzc2lvbnNSZXNwb25zZRIvCgtwZXJtaXNzaW9ucxgBIAMoCzIaLndhcnJlbi52MS5Ub3BpY1Blcm1pc3Npb24iXQoPVG9waWNQZXJtaXNzaW9uEgwKBHVzZXIYASABKAkSDQoFdmhvc3QYAiABKAkSEAoIZXhjaGFuZ2UYAyABKAkSDQoFd3JpdGUYBCABKAkSDAoEcmVhZBgFIAEoCSI2ChZMaXN0Q29ubmVjdGlvbnNSZXF1ZXN0EhIKBXZob3N0GAEgASgJSACIAQFCCAoGX3Zob3N0IlsKF0xpc3RDb25uZWN0aW9uc1Jlc3BvbnNlEioKC2Nvbm5lY3Rpb25zGAEgAygLMhUud2FycmVuLnYxLkNvbm5lY3Rpb24SFAoMc2lsZW50X25vZGVzGAIgAygJIvoCCgpDb25uZWN0aW9uEgoKAmlkGAEgASgJEgwKBG5vZGUYAiABKAkSDAoEdXNlchgDIAEoCRINCgV2aG9zdBgEIAEoCRIQCghwcm90b2NvbBgFIAEoCRIUCgxwZWVyX2FkZHJlc3MYBiABKAkSGAoLY2xpZW50X25hbWUYByABKAlIAIgBARIUCgdwcm9kdWN0GAggASgJSAGIAQESFAoHdmVyc2lvbhgJIAEoCUgCiAEBEhUKCHBsYXRmb3JtGAogASgJSAOIAQESDQoFc3RhdGUYCyABKAkSEAoIY2hhbm5lbHMYDCABKA0SGQoRaGVhcnRiZWF0X3NlY29uZHMYDSABKA0SEwoLY2hhbm5lbF9tYXgYDiABKA0SEQoJZnJhbWVfbWF4GA8gASgNEhcKD2Nvbm5lY3RlZF9hdF9tcxgQIAEoBEIOCgxfY2xpZW50X25hbWVCCgoIX3Byb2R1Y3RCCgoIX3ZlcnNpb25CCwoJX3BsYXRmb3JtIjMKE0xpc3RDaGFubmVsc1JlcXVlc3QSEgoFdmhvc3QYASABKAlIAIgBAUIICgZfdmhvc3QiUgoUTGlzdENoYW5uZWxzUmVzcG9uc2USJAoIY2hhbm5lbHMYASADKAsyEi53YXJyZW4udjEuQ2hhbm5lbBIUCgxzaWxlbnRfbm9kZXMYAiADKAkivAEKB0NoYW5uZWwSEgoKY29ubmVjdGlvbhgBIAEoCRIOCgZudW1iZXIYAiABKA0SDAoEbm9kZRgDIAEoCRIMCgR1c2VyGAQgASgJEg0KBXZob3N0GAUgASgJEhEKCWNvbnN1bWVycxgGIAEoDRIPCgd1bmFja2VkGAcgASgNEhMKC3VuY29uZmlybWVkGAggASgNEhAKCHByZWZldGNoGAkgASgNEhcKD2dsb2JhbF9wcmVmZXRjaBgKIAEoDSI0ChRMaXN0Q29uc3VtZXJzUmVxdWVzdBISCgV2aG9zdBgBIAEoCUgAiAEBQggKBl92aG9zdCJVChVMaXN0Q29uc3VtZXJzUmVzcG9uc2USJgoJY29uc3VtZXJzGAEgAygLMhMud2FycmVuLnYxLkNvbnN1bWVyEhQKDHNpbGVudF9ub2RlcxgCIAMoCSK2AgoIQ29uc3VtZXISDQoFdmhvc3QYASABKAkSDQoFcXVldWUYAiABKAkSCwoDdGFnGAMgASgJEhIKCmNvbm5lY3Rpb24YBCABKAkSDwoHY2hhbm5lbBgFIAEoDRIUCgxhY2tfcmVxdWlyZWQYBiABKAgSEQoJZXhjbHVzaXZlGAcgASgIEhAKCHByZWZldGNoGAggASgNEg4KBmFjdGl2ZRgJIAEoCBIPCgd1bmFja2VkGAogASgNEjUKCWFyZ3VtZW50cxgLIAMoCzIiLndhcnJlbi52MS5Db25zdW1lci5Bcmd1bWVudHNFbnRyeRpHCg5Bcmd1bWVudHNFbnRyeRILCgNrZXkYASABKAkSJAoFdmFsdWUYAiABKAsyFS53YXJyZW4udjEuRmllbGRWYWx1ZToCOAEiMQoRTGlzdFF1ZXVlc1JlcXVlc3QSEgoFdmhvc3QYASABKAlIAIgBAUIICgZfdmhvc3QiNgoSTGlzdFF1ZXVlc1Jlc3BvbnNlEiAKBnF1ZXVlcxgBIAMoCzIQLndhcnJlbi52MS5RdWV1ZSLJAwoFUXVldWUSDQoFdmhvc3QYASABKAkSDAoEbmFtZRgCIAEoCRIMCgR0eXBlGAMgASgJEg8KB2R1cmFibGUYBCABKAgSEwoLYXV0b19kZWxldGUYBSABKAgSHAoPZXhjbHVzaXZlX293bmVyGAYgASgJSACIAQESMgoJYXJndW1lbnRzGAcgAygLMh8ud2FycmVuLnYxLlF1ZXVlLkFyZ3VtZW50c0VudHJ5EhIKBXNoYXJkGAggASgNSAGIAQESEwoGbGVhZGVyGAkgASgJSAKIAQESEgoFcmVhZHkYCiABKARIA4gBARIUCgd1bmFja2VkGAsgASgESASIAQESFgoJY29uc3VtZXJzGAwgASgNSAWIAQESEgoFYnl0ZXMYDSABKARIBogBARpHCg5Bcmd1bWVudHNFbnRyeRILCgNrZXkYASABKAkSJAoFdmFsdWUYAiABKAsyFS53YXJyZW4udjEuRmllbGRWYWx1ZToCOAFCEgoQX2V4Y2x1c2l2ZV9vd25lckIICgZfc2hhcmRCCQoHX2xlYWRlckIICgZfcmVhZHlCCgoIX3VuYWNrZWRCDAoKX2NvbnN1bWVyc0IICgZfYnl0ZXMiNAoUTGlzdEV4Y2hhbmdlc1JlcXVlc3QSEgoFdmhvc3QYASABKAlIAIgBAUIICgZfdmhvc3QiPwoVTGlzdEV4Y2hhbmdlc1Jlc3BvbnNlEiYKCWV4Y2hhbmdlcxgBIAMoCzITLndhcnJlbi52MS5FeGNoYW5nZSLtAQoIRXhjaGFuZ2USDQoFdmhvc3QYASABKAkSDAoEbmFtZRgCIAEoCRIMCgR0eXBlGAMgASgJEg8KB2R1cmFibGUYBCABKAgSEwoLYXV0b19kZWxldGUYBSABKAgSEAoIaW50ZXJuYWwYBiABKAgSNQoJYXJndW1lbnRzGAcgAygLMiIud2FycmVuLnYxLkV4Y2hhbmdlLkFyZ3VtZW50c0VudHJ5GkcKDkFyZ3VtZW50c0VudHJ5EgsKA2tleRgBIAEoCRIkCgV2YWx1ZRgCIAEoCzIVLndhcnJlbi52MS5GaWVsZFZhbHVlOgI4ASIzChNMaXN0QmluZGluZ3NSZXF1ZXN0EhIKBXZob3N0GAEgASgJSACIAQFCCAoGX3Zob3N0IjwKFExpc3RCaW5kaW5nc1Jlc3BvbnNlEiQKCGJpbmRpbmdzGAEgAygLMhIud2FycmVuLnYxLkJpbmRpbmci6wEKB0JpbmRpbmcSDQoFdmhvc3QYASABKAkSDgoGc291cmNlGAIgASgJEhMKC2Rlc3RpbmF0aW9uGAMgASgJEhgKEGRlc3RpbmF0aW9uX3R5cGUYBCABKAkSEwoLcm91dGluZ19rZXkYBSABKAkSNAoJYXJndW1lbnRzGAYgAygLMiEud2FycmVuLnYxLkJpbmRpbmcuQXJndW1lbnRzRW50cnkaRwoOQXJndW1lbnRzRW50cnkSCwoDa2V5GAEgASgJEiQKBXZhbHVlGAIgASgLMhUud2FycmVuLnYxLkZpZWxkVmFsdWU6AjgBIqYEChNDaGFuZ2VBY2Nlc3NSZXF1ZXN0EiYKCHB1dF91c2VyGAEgASgLMhIud2FycmVuLnYxLlB1dFVzZXJIABIsCgtkZWxldGVfdXNlchgCIAEoCzIVLndhcnJlbi52MS5EZWxldGVVc2VySAASKAoJcHV0X3Zob3N0GAMgASgLMhMud2FycmVuLnYxLlB1dFZob3N0SAASLgoMZGVsZXRlX3Zob3N0GAQgASgLMhYud2FycmVuLnYxLkRlbGV0ZVZob3N0SAASLwoOc2V0X3Blcm1pc3Npb24YBSABKAsyFS53YXJyZW4udjEuUGVybWlzc2lvbkgAEjYKEGNsZWFyX3Blcm1pc3Npb24YBiABKAsyGi53YXJyZW4udjEuQ2xlYXJQZXJtaXNzaW9uSAASOgoUc2V0X3RvcGljX3Blcm1pc3Npb24YByABKAsyGi53YXJyZW4udjEuVG9waWNQZXJtaXNzaW9uSAASQQoWY2xlYXJfdG9waWNfcGVybWlzc2lvbhgIIAEoCzIfLndhcnJlbi52MS5DbGVhclRvcGljUGVybWlzc2lvbkgAEjUKEmNoYW5nZV91c2VyX2xpbWl0cxgJIAEoCzIXLndhcnJlbi52MS5DaGFuZ2VMaW1pdHNIABI2ChNjaGFuZ2Vfdmhvc3RfbGltaXRzGAogASgLMhcud2FycmVuLnYxLkNoYW5nZUxpbWl0c0gAQggKBmNoYW5nZSIWChRDaGFuZ2VBY2Nlc3NSZXNwb25zZSKhAQoHUHV0VXNlchIMCgRuYW1lGAEgASgJEhMKC211c3RfYmVfbmV3GAIgASgIEg8KBWNsZWFyGAMgASgJSAASJwoEaGFzaBgEIAEoCzIXLndhcnJlbi52MS5QYXNzd29yZEhhc2hIABIOCgRub25lGAUgASgISAASHQoEdGFncxgGIAEoCzIPLndhcnJlbi52MS5UYWdzQgoKCHBhc3N3b3JkIi0KDFBhc3N3b3JkSGFzaBIPCgdoYXNoaW5nGAEgASgJEgwKBGhhc2gYAiABKAkiFAoEVGFncxIMCgR0YWdzGAEgAygJIhoKCkRlbGV0ZVVzZXISDAoEbmFtZRgBIAEoCSJ2CghQdXRWaG9zdBIMCgRuYW1lGAEgASgJEhMKC211c3RfYmVfbmV3GAIgASgIEhgKC2Rlc2NyaXB0aW9uGAMgASgJSACIAQESHQoEdGFncxgEIAEoCzIPLndhcnJlbi52MS5UYWdzQg4KDF9kZXNjcmlwdGlvbiIbCgtEZWxldGVWaG9zdBIMCgRuYW1lGAEgASgJIi4KD0NsZWFyUGVybWlzc2lvbhIMCgR1c2VyGAEgASgJEg0KBXZob3N0GAIgASgJIlcKFENsZWFyVG9waWNQZXJtaXNzaW9uEgwKBHVzZXIYASABKAkSDQoFdmhvc3QYAiABKAkSFQoIZXhjaGFuZ2UYAyABKAlIAIgBAUILCglfZXhjaGFuZ2UiSwoMQ2hhbmdlTGltaXRzEgwKBG5hbWUYASABKAkSHgoDc2V0GAIgASgLMhEud2FycmVuLnYxLkxpbWl0cxINCgVjbGVhchgDIAMoCSI0ChZDbG9zZUNvbm5lY3Rpb25SZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIZChdDbG9zZUNvbm5lY3Rpb25SZXNwb25zZSI8Ch1BZG1pblNlcnZpY2VQdXJnZVF1ZXVlUmVxdWVzdBINCgV2aG9zdBgBIAEoCRIMCgRuYW1lGAIgASgJIjcKHkFkbWluU2VydmljZVB1cmdlUXVldWVSZXNwb25zZRIVCg1tZXNzYWdlX2NvdW50GAEgASgEImIKHkFkbWluU2VydmljZURlbGV0ZVF1ZXVlUmVxdWVzdBINCgV2aG9zdBgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWlmX3VudXNlZBgDIAEoCBIQCghpZl9lbXB0eRgEIAEoCCI4Ch9BZG1pblNlcnZpY2VEZWxldGVRdWV1ZVJlc3BvbnNlEhUKDW1lc3NhZ2VfY291bnQYASABKAQiOAoYRXhwb3J0RGVmaW5pdGlvbnNSZXF1ZXN0EhIKBXZob3N0GAEgASgJSACIAQFCCAoGX3Zob3N0IikKGUV4cG9ydERlZmluaXRpb25zUmVzcG9uc2USDAoEanNvbhgBIAEoDCJGChhJbXBvcnREZWZpbml0aW9uc1JlcXVlc3QSDAoEanNvbhgBIAEoCRISCgV2aG9zdBgCIAEoCUgAiAEBQggKBl92aG9zdCJFChlJbXBvcnREZWZpbml0aW9uc1Jlc3BvbnNlEigKB3Jlc3VsdHMYASADKAsyFy53YXJyZW4udjEuSW1wb3J0UmVzdWx0Iq8CCgxJbXBvcnRSZXN1bHQSDAoEaXRlbRgBIAEoCRIwCgdvdXRjb21lGAIgASgOMh8ud2FycmVuLnYxLkltcG9ydFJlc3VsdC5PdXRjb21lEg4KBmRldGFpbBgDIAEoCSLOAQoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASEwoPT1VUQ09NRV9DUkVBVEVEEAESEwoPT1VUQ09NRV9VUERBVEVEEAISEwoPT1VUQ09NRV9FWElTVEVEEAMSEwoPT1VUQ09NRV9ESUZGRVJTEAQSFwoTT1VUQ09NRV9VTlNVUFBPUlRFRBAFEhMKD09VVENPTUVfSUdOT1JFRBAGEhQKEE9VVENPTUVfREFOR0xJTkcQBxISCg5PVVRDT01FX0ZBSUxFRBAIMukLCgxBZG1pblNlcnZpY2USRgoJR2V0U3RhdHVzEhsud2FycmVuLnYxLkdldFN0YXR1c1JlcXVlc3QaHC53YXJyZW4udjEuR2V0U3RhdHVzUmVzcG9uc2USSAoJTGlzdFVzZXJzEhsud2FycmVuLnYxLkxpc3RVc2Vyc1JlcXVlc3QaHC53YXJyZW4udjEuTGlzdFVzZXJzUmVzcG9uc2UwARJLCgpMaXN0Vmhvc3RzEhwud2FycmVuLnYxLkxpc3RWaG9zdHNSZXF1ZXN0Gh0ud2FycmVuLnYxLkxpc3RWaG9zdHNSZXNwb25zZTABEloKD0xpc3RQZXJtaXNzaW9ucxIhLndhcnJlbi52MS5MaXN0UGVybWlzc2lvbnNSZXF1ZXN0GiIud2FycmVuLnYxLkxpc3RQZXJtaXNzaW9uc1Jlc3BvbnNlMAESaQoUTGlzdFRvcGljUGVybWlzc2lvbnMSJi53YXJyZW4udjEuTGlzdFRvcGljUGVybWlzc2lvbnNSZXF1ZXN0Gicud2FycmVuLnYxLkxpc3RUb3BpY1Blcm1pc3Npb25zUmVzcG9uc2UwARJaCg9MaXN0Q29ubmVjdGlvbnMSIS53YXJyZW4udjEuTGlzdENvbm5lY3Rpb25zUmVxdWVzdBoiLndhcnJlbi52MS5MaXN0Q29ubmVjdGlvbnNSZXNwb25zZTABElEKDExpc3RDaGFubmVscxIeLndhcnJlbi52MS5MaXN0Q2hhbm5lbHNSZXF1ZXN0Gh8ud2FycmVuLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlMAESVAoNTGlzdENvbnN1bWVycxIfLndhcnJlbi52MS5MaXN0Q29uc3VtZXJzUmVxdWVzdBogLndhcnJlbi52MS5MaXN0Q29uc3VtZXJzUmVzcG9uc2UwARJLCgpMaXN0UXVldWVzEhwud2FycmVuLnYxLkxpc3RRdWV1ZXNSZXF1ZXN0Gh0ud2FycmVuLnYxLkxpc3RRdWV1ZXNSZXNwb25zZTABElQKDUxpc3RFeGNoYW5nZXMSHy53YXJyZW4udjEuTGlzdEV4Y2hhbmdlc1JlcXVlc3QaIC53YXJyZW4udjEuTGlzdEV4Y2hhbmdlc1Jlc3BvbnNlMAESUQoMTGlzdEJpbmRpbmdzEh4ud2FycmVuLnYxLkxpc3RCaW5kaW5nc1JlcXVlc3QaHy53YXJyZW4udjEuTGlzdEJpbmRpbmdzUmVzcG9uc2UwARJPCgxDaGFuZ2VBY2Nlc3MSHi53YXJyZW4udjEuQ2hhbmdlQWNjZXNzUmVxdWVzdBofLndhcnJlbi52MS5DaGFuZ2VBY2Nlc3NSZXNwb25zZRJYCg9DbG9zZUNvbm5lY3Rpb24SIS53YXJyZW4udjEuQ2xvc2VDb25uZWN0aW9uUmVxdWVzdBoiLndhcnJlbi52MS5DbG9zZUNvbm5lY3Rpb25SZXNwb25zZRJhCgpQdXJnZVF1ZXVlEigud2FycmVuLnYxLkFkbWluU2VydmljZVB1cmdlUXVldWVSZXF1ZXN0Gikud2FycmVuLnYxLkFkbWluU2VydmljZVB1cmdlUXVldWVSZXNwb25zZRJkCgtEZWxldGVRdWV1ZRIpLndhcnJlbi52MS5BZG1pblNlcnZpY2VEZWxldGVRdWV1ZVJlcXVlc3QaKi53YXJyZW4udjEuQWRtaW5TZXJ2aWNlRGVsZXRlUXVldWVSZXNwb25zZRJgChFFeHBvcnREZWZpbml0aW9ucxIjLndhcnJlbi52MS5FeHBvcnREZWZpbml0aW9uc1JlcXVlc3QaJC53YXJyZW4udjEuRXhwb3J0RGVmaW5pdGlvbnNSZXNwb25zZTABEmIKEUltcG9ydERlZmluaXRpb25zEiMud2FycmVuLnYxLkltcG9ydERlZmluaXRpb25zUmVxdWVzdBokLndhcnJlbi52MS5JbXBvcnREZWZpbml0aW9uc1Jlc3BvbnNlKAEwAWIGcHJvdG8z", [file_warren_v1_message]);
+  fileDesc("ChV3YXJyZW4vdjEvYWRtaW4ucHJvdG8SCXdhcnJlbi52MSISChBHZXRTdGF0dXNSZXF1ZXN0Iu4BChFHZXRTdGF0dXNSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgJEhQKDGNsdXN0ZXJfbmFtZRgCIAEoCRIkCgVub2RlcxgDIAMoCzIVLndhcnJlbi52MS5Ob2RlU3RhdHVzEiYKBnNoYXJkcxgEIAMoCzIWLndhcnJlbi52MS5TaGFyZFN0YXR1cxITCgtxdWV1ZV9jb3VudBgGIAEoDRISCgVyZWFkeRgHIAEoBEgAiAEBEhQKB3VuYWNrZWQYCCABKARIAYgBAUIICgZfcmVhZHlCCgoIX3VuYWNrZWRKBAgFEAZSBnF1ZXVlcyKxAQoKTm9kZVN0YXR1cxIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgNEhAKA3BpZBgDIAEoDUgAiAEBEgoKAnVwGAQgASgIEg8KB2FkZHJlc3MYBSABKAkSEgoKZGlza19hbGFybRgGIAEoCBIYCgtjb25uZWN0aW9ucxgHIAEoDUgBiAEBEhQKDG1lbW9yeV9hbGFybRgIIAEoCEIGCgRfcGlkQg4KDF9jb25uZWN0aW9ucyKDAQoLU2hhcmRTdGF0dXMSCgoCaWQYASABKA0SEwoGbGVhZGVyGAIgASgJSACIAQESEAoIcmVwbGljYXMYAyADKAkSDAoEdGVybRgEIAEoBBIOCgZjb21taXQYBSABKAQSEAoDbGFnGAYgASgESAGIAQFCCQoHX2xlYWRlckIGCgRfbGFnIhIKEExpc3RVc2Vyc1JlcXVlc3QiMwoRTGlzdFVzZXJzUmVzcG9uc2USHgoFdXNlcnMYASADKAsyDy53YXJyZW4udjEuVXNlciJbCgRVc2VyEgwKBG5hbWUYASABKAkSDAoEdGFncxgCIAMoCRIUCgxoYXNfcGFzc3dvcmQYAyABKAgSIQoGbGltaXRzGAQgASgLMhEud2FycmVuLnYxLkxpbWl0cyKOAQoGTGltaXRzEhwKD21heF9jb25uZWN0aW9ucxgBIAEoDUgAiAEBEhkKDG1heF9jaGFubmVscxgCIAEoDUgBiAEBEhcKCm1heF9xdWV1ZXMYAyABKA1IAogBAUISChBfbWF4X2Nvbm5lY3Rpb25zQg8KDV9tYXhfY2hhbm5lbHNCDQoLX21heF9xdWV1ZXMiEwoRTGlzdFZob3N0c1JlcXVlc3QiNgoSTGlzdFZob3N0c1Jlc3BvbnNlEiAKBnZob3N0cxgBIAMoCzIQLndhcnJlbi52MS5WaG9zdCJvCgVWaG9zdBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEgwKBHRhZ3MYAyADKAkSIQoGbGltaXRzGAQgASgLMhEud2FycmVuLnYxLkxpbWl0cxISCgppc19sZWF2aW5nGAUgASgIIhgKFkxpc3RQZXJtaXNzaW9uc1JlcXVlc3QiRQoXTGlzdFBlcm1pc3Npb25zUmVzcG9uc2USKgoLcGVybWlzc2lvbnMYASADKAsyFS53YXJyZW4udjEuUGVybWlzc2lvbiJZCgpQZXJtaXNzaW9uEgwKBHVzZXIYASABKAkSDQoFdmhvc3QYAiABKAkSEQoJY29uZmlndXJlGAMgASgJEg0KBXdyaXRlGAQgASgJEgwKBHJlYWQYBSABKAkiHQobTGlzdFRvcGljUGVybWlzc2lvbnNSZXF1ZXN0Ik8KHExpc3RUb3BpY1Blcm1pc3Npb25zUmVzcG9uc2USLwoLcGVybWlzc2lvbnMYASADKAsyGi53YXJyZW4udjEuVG9waWNQZXJtaXNzaW9uIl0KD1RvcGljUGVybWlzc2lvbhIMCgR1c2VyGAEgASgJEg0KBXZob3N0GAIgASgJEhAKCGV4Y2hhbmdlGAMgASgJEg0KBXdyaXRlGAQgASgJEgwKBHJlYWQYBSABKAkiNgoWTGlzdENvbm5lY3Rpb25zUmVxdWVzdBISCgV2aG9zdBgBIAEoCUgAiAEBQggKBl92aG9zdCJbChdMaXN0Q29ubmVjdGlvbnNSZXNwb25zZRIqCgtjb25uZWN0aW9ucxgBIAMoCzIVLndhcnJlbi52MS5Db25uZWN0aW9uEhQKDHNpbGVudF9ub2RlcxgCIAMoCSL6AgoKQ29ubmVjdGlvbhIKCgJpZBgBIAEoCRIMCgRub2RlGAIgASgJEgwKBHVzZXIYAyABKAkSDQoFdmhvc3QYBCABKAkSEAoIcHJvdG9jb2wYBSABKAkSFAoMcGVlcl9hZGRyZXNzGAYgASgJEhgKC2NsaWVudF9uYW1lGAcgASgJSACIAQESFAoHcHJvZHVjdBgIIAEoCUgBiAEBEhQKB3ZlcnNpb24YCSABKAlIAogBARIVCghwbGF0Zm9ybRgKIAEoCUgDiAEBEg0KBXN0YXRlGAsgASgJEhAKCGNoYW5uZWxzGAwgASgNEhkKEWhlYXJ0YmVhdF9zZWNvbmRzGA0gASgNEhMKC2NoYW5uZWxfbWF4GA4gASgNEhEKCWZyYW1lX21heBgPIAEoDRIXCg9jb25uZWN0ZWRfYXRfbXMYECABKARCDgoMX2NsaWVudF9uYW1lQgoKCF9wcm9kdWN0QgoKCF92ZXJzaW9uQgsKCV9wbGF0Zm9ybSIzChNMaXN0Q2hhbm5lbHNSZXF1ZXN0EhIKBXZob3N0GAEgASgJSACIAQFCCAoGX3Zob3N0IlIKFExpc3RDaGFubmVsc1Jlc3BvbnNlEiQKCGNoYW5uZWxzGAEgAygLMhIud2FycmVuLnYxLkNoYW5uZWwSFAoMc2lsZW50X25vZGVzGAIgAygJIrwBCgdDaGFubmVsEhIKCmNvbm5lY3Rpb24YASABKAkSDgoGbnVtYmVyGAIgASgNEgwKBG5vZGUYAyABKAkSDAoEdXNlchgEIAEoCRINCgV2aG9zdBgFIAEoCRIRCgljb25zdW1lcnMYBiABKA0SDwoHdW5hY2tlZBgHIAEoDRITCgt1bmNvbmZpcm1lZBgIIAEoDRIQCghwcmVmZXRjaBgJIAEoDRIXCg9nbG9iYWxfcHJlZmV0Y2gYCiABKA0iNAoUTGlzdENvbnN1bWVyc1JlcXVlc3QSEgoFdmhvc3QYASABKAlIAIgBAUIICgZfdmhvc3QiVQoVTGlzdENvbnN1bWVyc1Jlc3BvbnNlEiYKCWNvbnN1bWVycxgBIAMoCzITLndhcnJlbi52MS5Db25zdW1lchIUCgxzaWxlbnRfbm9kZXMYAiADKAkitgIKCENvbnN1bWVyEg0KBXZob3N0GAEgASgJEg0KBXF1ZXVlGAIgASgJEgsKA3RhZxgDIAEoCRISCgpjb25uZWN0aW9uGAQgASgJEg8KB2NoYW5uZWwYBSABKA0SFAoMYWNrX3JlcXVpcmVkGAYgASgIEhEKCWV4Y2x1c2l2ZRgHIAEoCBIQCghwcmVmZXRjaBgIIAEoDRIOCgZhY3RpdmUYCSABKAgSDwoHdW5hY2tlZBgKIAEoDRI1Cglhcmd1bWVudHMYCyADKAsyIi53YXJyZW4udjEuQ29uc3VtZXIuQXJndW1lbnRzRW50cnkaRwoOQXJndW1lbnRzRW50cnkSCwoDa2V5GAEgASgJEiQKBXZhbHVlGAIgASgLMhUud2FycmVuLnYxLkZpZWxkVmFsdWU6AjgBIjEKEUxpc3RRdWV1ZXNSZXF1ZXN0EhIKBXZob3N0GAEgASgJSACIAQFCCAoGX3Zob3N0IjYKEkxpc3RRdWV1ZXNSZXNwb25zZRIgCgZxdWV1ZXMYASADKAsyEC53YXJyZW4udjEuUXVldWUiyQMKBVF1ZXVlEg0KBXZob3N0GAEgASgJEgwKBG5hbWUYAiABKAkSDAoEdHlwZRgDIAEoCRIPCgdkdXJhYmxlGAQgASgIEhMKC2F1dG9fZGVsZXRlGAUgASgIEhwKD2V4Y2x1c2l2ZV9vd25lchgGIAEoCUgAiAEBEjIKCWFyZ3VtZW50cxgHIAMoCzIfLndhcnJlbi52MS5RdWV1ZS5Bcmd1bWVudHNFbnRyeRISCgVzaGFyZBgIIAEoDUgBiAEBEhMKBmxlYWRlchgJIAEoCUgCiAEBEhIKBXJlYWR5GAogASgESAOIAQESFAoHdW5hY2tlZBgLIAEoBEgEiAEBEhYKCWNvbnN1bWVycxgMIAEoDUgFiAEBEhIKBWJ5dGVzGA0gASgESAaIAQEaRwoOQXJndW1lbnRzRW50cnkSCwoDa2V5GAEgASgJEiQKBXZhbHVlGAIgASgLMhUud2FycmVuLnYxLkZpZWxkVmFsdWU6AjgBQhIKEF9leGNsdXNpdmVfb3duZXJCCAoGX3NoYXJkQgkKB19sZWFkZXJCCAoGX3JlYWR5QgoKCF91bmFja2VkQgwKCl9jb25zdW1lcnNCCAoGX2J5dGVzIjQKFExpc3RFeGNoYW5nZXNSZXF1ZXN0EhIKBXZob3N0GAEgASgJSACIAQFCCAoGX3Zob3N0Ij8KFUxpc3RFeGNoYW5nZXNSZXNwb25zZRImCglleGNoYW5nZXMYASADKAsyEy53YXJyZW4udjEuRXhjaGFuZ2Ui7QEKCEV4Y2hhbmdlEg0KBXZob3N0GAEgASgJEgwKBG5hbWUYAiABKAkSDAoEdHlwZRgDIAEoCRIPCgdkdXJhYmxlGAQgASgIEhMKC2F1dG9fZGVsZXRlGAUgASgIEhAKCGludGVybmFsGAYgASgIEjUKCWFyZ3VtZW50cxgHIAMoCzIiLndhcnJlbi52MS5FeGNoYW5nZS5Bcmd1bWVudHNFbnRyeRpHCg5Bcmd1bWVudHNFbnRyeRILCgNrZXkYASABKAkSJAoFdmFsdWUYAiABKAsyFS53YXJyZW4udjEuRmllbGRWYWx1ZToCOAEiMwoTTGlzdEJpbmRpbmdzUmVxdWVzdBISCgV2aG9zdBgBIAEoCUgAiAEBQggKBl92aG9zdCI8ChRMaXN0QmluZGluZ3NSZXNwb25zZRIkCghiaW5kaW5ncxgBIAMoCzISLndhcnJlbi52MS5CaW5kaW5nIusBCgdCaW5kaW5nEg0KBXZob3N0GAEgASgJEg4KBnNvdXJjZRgCIAEoCRITCgtkZXN0aW5hdGlvbhgDIAEoCRIYChBkZXN0aW5hdGlvbl90eXBlGAQgASgJEhMKC3JvdXRpbmdfa2V5GAUgASgJEjQKCWFyZ3VtZW50cxgGIAMoCzIhLndhcnJlbi52MS5CaW5kaW5nLkFyZ3VtZW50c0VudHJ5GkcKDkFyZ3VtZW50c0VudHJ5EgsKA2tleRgBIAEoCRIkCgV2YWx1ZRgCIAEoCzIVLndhcnJlbi52MS5GaWVsZFZhbHVlOgI4ASKmBAoTQ2hhbmdlQWNjZXNzUmVxdWVzdBImCghwdXRfdXNlchgBIAEoCzISLndhcnJlbi52MS5QdXRVc2VySAASLAoLZGVsZXRlX3VzZXIYAiABKAsyFS53YXJyZW4udjEuRGVsZXRlVXNlckgAEigKCXB1dF92aG9zdBgDIAEoCzITLndhcnJlbi52MS5QdXRWaG9zdEgAEi4KDGRlbGV0ZV92aG9zdBgEIAEoCzIWLndhcnJlbi52MS5EZWxldGVWaG9zdEgAEi8KDnNldF9wZXJtaXNzaW9uGAUgASgLMhUud2FycmVuLnYxLlBlcm1pc3Npb25IABI2ChBjbGVhcl9wZXJtaXNzaW9uGAYgASgLMhoud2FycmVuLnYxLkNsZWFyUGVybWlzc2lvbkgAEjoKFHNldF90b3BpY19wZXJtaXNzaW9uGAcgASgLMhoud2FycmVuLnYxLlRvcGljUGVybWlzc2lvbkgAEkEKFmNsZWFyX3RvcGljX3Blcm1pc3Npb24YCCABKAsyHy53YXJyZW4udjEuQ2xlYXJUb3BpY1Blcm1pc3Npb25IABI1ChJjaGFuZ2VfdXNlcl9saW1pdHMYCSABKAsyFy53YXJyZW4udjEuQ2hhbmdlTGltaXRzSAASNgoTY2hhbmdlX3Zob3N0X2xpbWl0cxgKIAEoCzIXLndhcnJlbi52MS5DaGFuZ2VMaW1pdHNIAEIICgZjaGFuZ2UiFgoUQ2hhbmdlQWNjZXNzUmVzcG9uc2UioQEKB1B1dFVzZXISDAoEbmFtZRgBIAEoCRITCgttdXN0X2JlX25ldxgCIAEoCBIPCgVjbGVhchgDIAEoCUgAEicKBGhhc2gYBCABKAsyFy53YXJyZW4udjEuUGFzc3dvcmRIYXNoSAASDgoEbm9uZRgFIAEoCEgAEh0KBHRhZ3MYBiABKAsyDy53YXJyZW4udjEuVGFnc0IKCghwYXNzd29yZCItCgxQYXNzd29yZEhhc2gSDwoHaGFzaGluZxgBIAEoCRIMCgRoYXNoGAIgASgJIhQKBFRhZ3MSDAoEdGFncxgBIAMoCSIaCgpEZWxldGVVc2VyEgwKBG5hbWUYASABKAkidgoIUHV0Vmhvc3QSDAoEbmFtZRgBIAEoCRITCgttdXN0X2JlX25ldxgCIAEoCBIYCgtkZXNjcmlwdGlvbhgDIAEoCUgAiAEBEh0KBHRhZ3MYBCABKAsyDy53YXJyZW4udjEuVGFnc0IOCgxfZGVzY3JpcHRpb24iGwoLRGVsZXRlVmhvc3QSDAoEbmFtZRgBIAEoCSIuCg9DbGVhclBlcm1pc3Npb24SDAoEdXNlchgBIAEoCRINCgV2aG9zdBgCIAEoCSJXChRDbGVhclRvcGljUGVybWlzc2lvbhIMCgR1c2VyGAEgASgJEg0KBXZob3N0GAIgASgJEhUKCGV4Y2hhbmdlGAMgASgJSACIAQFCCwoJX2V4Y2hhbmdlIksKDENoYW5nZUxpbWl0cxIMCgRuYW1lGAEgASgJEh4KA3NldBgCIAEoCzIRLndhcnJlbi52MS5MaW1pdHMSDQoFY2xlYXIYAyADKAkiNAoWQ2xvc2VDb25uZWN0aW9uUmVxdWVzdBIKCgJpZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiGQoXQ2xvc2VDb25uZWN0aW9uUmVzcG9uc2UiPAodQWRtaW5TZXJ2aWNlUHVyZ2VRdWV1ZVJlcXVlc3QSDQoFdmhvc3QYASABKAkSDAoEbmFtZRgCIAEoCSI3Ch5BZG1pblNlcnZpY2VQdXJnZVF1ZXVlUmVzcG9uc2USFQoNbWVzc2FnZV9jb3VudBgBIAEoBCJiCh5BZG1pblNlcnZpY2VEZWxldGVRdWV1ZVJlcXVlc3QSDQoFdmhvc3QYASABKAkSDAoEbmFtZRgCIAEoCRIRCglpZl91bnVzZWQYAyABKAgSEAoIaWZfZW1wdHkYBCABKAgiOAofQWRtaW5TZXJ2aWNlRGVsZXRlUXVldWVSZXNwb25zZRIVCg1tZXNzYWdlX2NvdW50GAEgASgEIjgKGEV4cG9ydERlZmluaXRpb25zUmVxdWVzdBISCgV2aG9zdBgBIAEoCUgAiAEBQggKBl92aG9zdCIpChlFeHBvcnREZWZpbml0aW9uc1Jlc3BvbnNlEgwKBGpzb24YASABKAwiRgoYSW1wb3J0RGVmaW5pdGlvbnNSZXF1ZXN0EgwKBGpzb24YASABKAkSEgoFdmhvc3QYAiABKAlIAIgBAUIICgZfdmhvc3QiRQoZSW1wb3J0RGVmaW5pdGlvbnNSZXNwb25zZRIoCgdyZXN1bHRzGAEgAygLMhcud2FycmVuLnYxLkltcG9ydFJlc3VsdCKvAgoMSW1wb3J0UmVzdWx0EgwKBGl0ZW0YASABKAkSMAoHb3V0Y29tZRgCIAEoDjIfLndhcnJlbi52MS5JbXBvcnRSZXN1bHQuT3V0Y29tZRIOCgZkZXRhaWwYAyABKAkizgEKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEhMKD09VVENPTUVfQ1JFQVRFRBABEhMKD09VVENPTUVfVVBEQVRFRBACEhMKD09VVENPTUVfRVhJU1RFRBADEhMKD09VVENPTUVfRElGRkVSUxAEEhcKE09VVENPTUVfVU5TVVBQT1JURUQQBRITCg9PVVRDT01FX0lHTk9SRUQQBhIUChBPVVRDT01FX0RBTkdMSU5HEAcSEgoOT1VUQ09NRV9GQUlMRUQQCDLpCwoMQWRtaW5TZXJ2aWNlEkYKCUdldFN0YXR1cxIbLndhcnJlbi52MS5HZXRTdGF0dXNSZXF1ZXN0Ghwud2FycmVuLnYxLkdldFN0YXR1c1Jlc3BvbnNlEkgKCUxpc3RVc2VycxIbLndhcnJlbi52MS5MaXN0VXNlcnNSZXF1ZXN0Ghwud2FycmVuLnYxLkxpc3RVc2Vyc1Jlc3BvbnNlMAESSwoKTGlzdFZob3N0cxIcLndhcnJlbi52MS5MaXN0Vmhvc3RzUmVxdWVzdBodLndhcnJlbi52MS5MaXN0Vmhvc3RzUmVzcG9uc2UwARJaCg9MaXN0UGVybWlzc2lvbnMSIS53YXJyZW4udjEuTGlzdFBlcm1pc3Npb25zUmVxdWVzdBoiLndhcnJlbi52MS5MaXN0UGVybWlzc2lvbnNSZXNwb25zZTABEmkKFExpc3RUb3BpY1Blcm1pc3Npb25zEiYud2FycmVuLnYxLkxpc3RUb3BpY1Blcm1pc3Npb25zUmVxdWVzdBonLndhcnJlbi52MS5MaXN0VG9waWNQZXJtaXNzaW9uc1Jlc3BvbnNlMAESWgoPTGlzdENvbm5lY3Rpb25zEiEud2FycmVuLnYxLkxpc3RDb25uZWN0aW9uc1JlcXVlc3QaIi53YXJyZW4udjEuTGlzdENvbm5lY3Rpb25zUmVzcG9uc2UwARJRCgxMaXN0Q2hhbm5lbHMSHi53YXJyZW4udjEuTGlzdENoYW5uZWxzUmVxdWVzdBofLndhcnJlbi52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZTABElQKDUxpc3RDb25zdW1lcnMSHy53YXJyZW4udjEuTGlzdENvbnN1bWVyc1JlcXVlc3QaIC53YXJyZW4udjEuTGlzdENvbnN1bWVyc1Jlc3BvbnNlMAESSwoKTGlzdFF1ZXVlcxIcLndhcnJlbi52MS5MaXN0UXVldWVzUmVxdWVzdBodLndhcnJlbi52MS5MaXN0UXVldWVzUmVzcG9uc2UwARJUCg1MaXN0RXhjaGFuZ2VzEh8ud2FycmVuLnYxLkxpc3RFeGNoYW5nZXNSZXF1ZXN0GiAud2FycmVuLnYxLkxpc3RFeGNoYW5nZXNSZXNwb25zZTABElEKDExpc3RCaW5kaW5ncxIeLndhcnJlbi52MS5MaXN0QmluZGluZ3NSZXF1ZXN0Gh8ud2FycmVuLnYxLkxpc3RCaW5kaW5nc1Jlc3BvbnNlMAESTwoMQ2hhbmdlQWNjZXNzEh4ud2FycmVuLnYxLkNoYW5nZUFjY2Vzc1JlcXVlc3QaHy53YXJyZW4udjEuQ2hhbmdlQWNjZXNzUmVzcG9uc2USWAoPQ2xvc2VDb25uZWN0aW9uEiEud2FycmVuLnYxLkNsb3NlQ29ubmVjdGlvblJlcXVlc3QaIi53YXJyZW4udjEuQ2xvc2VDb25uZWN0aW9uUmVzcG9uc2USYQoKUHVyZ2VRdWV1ZRIoLndhcnJlbi52MS5BZG1pblNlcnZpY2VQdXJnZVF1ZXVlUmVxdWVzdBopLndhcnJlbi52MS5BZG1pblNlcnZpY2VQdXJnZVF1ZXVlUmVzcG9uc2USZAoLRGVsZXRlUXVldWUSKS53YXJyZW4udjEuQWRtaW5TZXJ2aWNlRGVsZXRlUXVldWVSZXF1ZXN0Gioud2FycmVuLnYxLkFkbWluU2VydmljZURlbGV0ZVF1ZXVlUmVzcG9uc2USYAoRRXhwb3J0RGVmaW5pdGlvbnMSIy53YXJyZW4udjEuRXhwb3J0RGVmaW5pdGlvbnNSZXF1ZXN0GiQud2FycmVuLnYxLkV4cG9ydERlZmluaXRpb25zUmVzcG9uc2UwARJiChFJbXBvcnREZWZpbml0aW9ucxIjLndhcnJlbi52MS5JbXBvcnREZWZpbml0aW9uc1JlcXVlc3QaJC53YXJyZW4udjEuSW1wb3J0RGVmaW5pdGlvbnNSZXNwb25zZSgBMAFiBnByb3RvMw", [file_warren_v1_message]);
 
 /**
  * @generated from message warren.v1.GetStatusRequest
@@ -56,9 +56,22 @@ export type GetStatusResponse = Message<"warren.v1.GetStatusResponse"> & {
   shards: ShardStatus[];
 
   /**
-   * @generated from field: repeated warren.v1.QueueStatus queues = 5;
+   * @generated from field: uint32 queue_count = 6;
    */
-  queues: QueueStatus[];
+  queueCount: number;
+
+  /**
+   * Messages of all queues; absent while a shard has no leader that answers. Of queues that live in the memory of one node
+   * those of nodes that answer are counted.
+   *
+   * @generated from field: optional uint64 ready = 7;
+   */
+  ready?: bigint;
+
+  /**
+   * @generated from field: optional uint64 unacked = 8;
+   */
+  unacked?: bigint;
 };
 
 /**
@@ -177,62 +190,6 @@ export const ShardStatusSchema: GenMessage<ShardStatus> = /*@__PURE__*/
   messageDesc(file_warren_v1_admin, 3);
 
 /**
- * @generated from message warren.v1.QueueStatus
- */
-export type QueueStatus = Message<"warren.v1.QueueStatus"> & {
-  /**
-   * @generated from field: string vhost = 1;
-   */
-  vhost: string;
-
-  /**
-   * @generated from field: string name = 2;
-   */
-  name: string;
-
-  /**
-   * @generated from field: bool durable = 3;
-   */
-  durable: boolean;
-
-  /**
-   * Absent for exclusive and non-durable queues: they live in the memory of one node, and so does what they confirm.
-   *
-   * @generated from field: optional uint32 shard = 4;
-   */
-  shard?: number;
-
-  /**
-   * @generated from field: optional string leader = 5;
-   */
-  leader?: string;
-
-  /**
-   * Absent while the queue's home does not answer.
-   *
-   * @generated from field: optional uint64 ready = 6;
-   */
-  ready?: bigint;
-
-  /**
-   * @generated from field: optional uint64 unacked = 7;
-   */
-  unacked?: bigint;
-
-  /**
-   * @generated from field: optional uint32 consumers = 8;
-   */
-  consumers?: number;
-};
-
-/**
- * Describes the message warren.v1.QueueStatus.
- * Use `create(QueueStatusSchema)` to create a new message.
- */
-export const QueueStatusSchema: GenMessage<QueueStatus> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 4);
-
-/**
  * @generated from message warren.v1.ListUsersRequest
  */
 export type ListUsersRequest = Message<"warren.v1.ListUsersRequest"> & {
@@ -243,7 +200,7 @@ export type ListUsersRequest = Message<"warren.v1.ListUsersRequest"> & {
  * Use `create(ListUsersRequestSchema)` to create a new message.
  */
 export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 5);
+  messageDesc(file_warren_v1_admin, 4);
 
 /**
  * @generated from message warren.v1.ListUsersResponse
@@ -260,7 +217,7 @@ export type ListUsersResponse = Message<"warren.v1.ListUsersResponse"> & {
  * Use `create(ListUsersResponseSchema)` to create a new message.
  */
 export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 6);
+  messageDesc(file_warren_v1_admin, 5);
 
 /**
  * @generated from message warren.v1.User
@@ -292,7 +249,7 @@ export type User = Message<"warren.v1.User"> & {
  * Use `create(UserSchema)` to create a new message.
  */
 export const UserSchema: GenMessage<User> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 7);
+  messageDesc(file_warren_v1_admin, 6);
 
 /**
  * Those that are absent do not limit anything.
@@ -325,7 +282,7 @@ export type Limits = Message<"warren.v1.Limits"> & {
  * Use `create(LimitsSchema)` to create a new message.
  */
 export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 8);
+  messageDesc(file_warren_v1_admin, 7);
 
 /**
  * @generated from message warren.v1.ListVhostsRequest
@@ -338,7 +295,7 @@ export type ListVhostsRequest = Message<"warren.v1.ListVhostsRequest"> & {
  * Use `create(ListVhostsRequestSchema)` to create a new message.
  */
 export const ListVhostsRequestSchema: GenMessage<ListVhostsRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 9);
+  messageDesc(file_warren_v1_admin, 8);
 
 /**
  * @generated from message warren.v1.ListVhostsResponse
@@ -355,7 +312,7 @@ export type ListVhostsResponse = Message<"warren.v1.ListVhostsResponse"> & {
  * Use `create(ListVhostsResponseSchema)` to create a new message.
  */
 export const ListVhostsResponseSchema: GenMessage<ListVhostsResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 10);
+  messageDesc(file_warren_v1_admin, 9);
 
 /**
  * @generated from message warren.v1.Vhost
@@ -394,7 +351,7 @@ export type Vhost = Message<"warren.v1.Vhost"> & {
  * Use `create(VhostSchema)` to create a new message.
  */
 export const VhostSchema: GenMessage<Vhost> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 11);
+  messageDesc(file_warren_v1_admin, 10);
 
 /**
  * @generated from message warren.v1.ListPermissionsRequest
@@ -407,7 +364,7 @@ export type ListPermissionsRequest = Message<"warren.v1.ListPermissionsRequest">
  * Use `create(ListPermissionsRequestSchema)` to create a new message.
  */
 export const ListPermissionsRequestSchema: GenMessage<ListPermissionsRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 12);
+  messageDesc(file_warren_v1_admin, 11);
 
 /**
  * @generated from message warren.v1.ListPermissionsResponse
@@ -424,7 +381,7 @@ export type ListPermissionsResponse = Message<"warren.v1.ListPermissionsResponse
  * Use `create(ListPermissionsResponseSchema)` to create a new message.
  */
 export const ListPermissionsResponseSchema: GenMessage<ListPermissionsResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 13);
+  messageDesc(file_warren_v1_admin, 12);
 
 /**
  * @generated from message warren.v1.Permission
@@ -461,7 +418,7 @@ export type Permission = Message<"warren.v1.Permission"> & {
  * Use `create(PermissionSchema)` to create a new message.
  */
 export const PermissionSchema: GenMessage<Permission> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 14);
+  messageDesc(file_warren_v1_admin, 13);
 
 /**
  * @generated from message warren.v1.ListTopicPermissionsRequest
@@ -474,7 +431,7 @@ export type ListTopicPermissionsRequest = Message<"warren.v1.ListTopicPermission
  * Use `create(ListTopicPermissionsRequestSchema)` to create a new message.
  */
 export const ListTopicPermissionsRequestSchema: GenMessage<ListTopicPermissionsRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 15);
+  messageDesc(file_warren_v1_admin, 14);
 
 /**
  * @generated from message warren.v1.ListTopicPermissionsResponse
@@ -491,7 +448,7 @@ export type ListTopicPermissionsResponse = Message<"warren.v1.ListTopicPermissio
  * Use `create(ListTopicPermissionsResponseSchema)` to create a new message.
  */
 export const ListTopicPermissionsResponseSchema: GenMessage<ListTopicPermissionsResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 16);
+  messageDesc(file_warren_v1_admin, 15);
 
 /**
  * @generated from message warren.v1.TopicPermission
@@ -528,7 +485,7 @@ export type TopicPermission = Message<"warren.v1.TopicPermission"> & {
  * Use `create(TopicPermissionSchema)` to create a new message.
  */
 export const TopicPermissionSchema: GenMessage<TopicPermission> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 17);
+  messageDesc(file_warren_v1_admin, 16);
 
 /**
  * @generated from message warren.v1.ListConnectionsRequest
@@ -547,7 +504,7 @@ export type ListConnectionsRequest = Message<"warren.v1.ListConnectionsRequest">
  * Use `create(ListConnectionsRequestSchema)` to create a new message.
  */
 export const ListConnectionsRequestSchema: GenMessage<ListConnectionsRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 18);
+  messageDesc(file_warren_v1_admin, 17);
 
 /**
  * @generated from message warren.v1.ListConnectionsResponse
@@ -571,7 +528,7 @@ export type ListConnectionsResponse = Message<"warren.v1.ListConnectionsResponse
  * Use `create(ListConnectionsResponseSchema)` to create a new message.
  */
 export const ListConnectionsResponseSchema: GenMessage<ListConnectionsResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 19);
+  messageDesc(file_warren_v1_admin, 18);
 
 /**
  * @generated from message warren.v1.Connection
@@ -673,7 +630,7 @@ export type Connection = Message<"warren.v1.Connection"> & {
  * Use `create(ConnectionSchema)` to create a new message.
  */
 export const ConnectionSchema: GenMessage<Connection> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 20);
+  messageDesc(file_warren_v1_admin, 19);
 
 /**
  * @generated from message warren.v1.ListChannelsRequest
@@ -690,7 +647,7 @@ export type ListChannelsRequest = Message<"warren.v1.ListChannelsRequest"> & {
  * Use `create(ListChannelsRequestSchema)` to create a new message.
  */
 export const ListChannelsRequestSchema: GenMessage<ListChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 21);
+  messageDesc(file_warren_v1_admin, 20);
 
 /**
  * @generated from message warren.v1.ListChannelsResponse
@@ -712,7 +669,7 @@ export type ListChannelsResponse = Message<"warren.v1.ListChannelsResponse"> & {
  * Use `create(ListChannelsResponseSchema)` to create a new message.
  */
 export const ListChannelsResponseSchema: GenMessage<ListChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 22);
+  messageDesc(file_warren_v1_admin, 21);
 
 /**
  * @generated from message warren.v1.Channel
@@ -780,7 +737,7 @@ export type Channel = Message<"warren.v1.Channel"> & {
  * Use `create(ChannelSchema)` to create a new message.
  */
 export const ChannelSchema: GenMessage<Channel> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 23);
+  messageDesc(file_warren_v1_admin, 22);
 
 /**
  * @generated from message warren.v1.ListConsumersRequest
@@ -797,7 +754,7 @@ export type ListConsumersRequest = Message<"warren.v1.ListConsumersRequest"> & {
  * Use `create(ListConsumersRequestSchema)` to create a new message.
  */
 export const ListConsumersRequestSchema: GenMessage<ListConsumersRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 24);
+  messageDesc(file_warren_v1_admin, 23);
 
 /**
  * @generated from message warren.v1.ListConsumersResponse
@@ -819,7 +776,7 @@ export type ListConsumersResponse = Message<"warren.v1.ListConsumersResponse"> &
  * Use `create(ListConsumersResponseSchema)` to create a new message.
  */
 export const ListConsumersResponseSchema: GenMessage<ListConsumersResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 25);
+  messageDesc(file_warren_v1_admin, 24);
 
 /**
  * @generated from message warren.v1.Consumer
@@ -890,7 +847,7 @@ export type Consumer = Message<"warren.v1.Consumer"> & {
  * Use `create(ConsumerSchema)` to create a new message.
  */
 export const ConsumerSchema: GenMessage<Consumer> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 26);
+  messageDesc(file_warren_v1_admin, 25);
 
 /**
  * @generated from message warren.v1.ListQueuesRequest
@@ -907,7 +864,7 @@ export type ListQueuesRequest = Message<"warren.v1.ListQueuesRequest"> & {
  * Use `create(ListQueuesRequestSchema)` to create a new message.
  */
 export const ListQueuesRequestSchema: GenMessage<ListQueuesRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 27);
+  messageDesc(file_warren_v1_admin, 26);
 
 /**
  * @generated from message warren.v1.ListQueuesResponse
@@ -924,7 +881,7 @@ export type ListQueuesResponse = Message<"warren.v1.ListQueuesResponse"> & {
  * Use `create(ListQueuesResponseSchema)` to create a new message.
  */
 export const ListQueuesResponseSchema: GenMessage<ListQueuesResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 28);
+  messageDesc(file_warren_v1_admin, 27);
 
 /**
  * @generated from message warren.v1.Queue
@@ -1011,7 +968,7 @@ export type Queue = Message<"warren.v1.Queue"> & {
  * Use `create(QueueSchema)` to create a new message.
  */
 export const QueueSchema: GenMessage<Queue> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 29);
+  messageDesc(file_warren_v1_admin, 28);
 
 /**
  * @generated from message warren.v1.ListExchangesRequest
@@ -1028,7 +985,7 @@ export type ListExchangesRequest = Message<"warren.v1.ListExchangesRequest"> & {
  * Use `create(ListExchangesRequestSchema)` to create a new message.
  */
 export const ListExchangesRequestSchema: GenMessage<ListExchangesRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 30);
+  messageDesc(file_warren_v1_admin, 29);
 
 /**
  * @generated from message warren.v1.ListExchangesResponse
@@ -1045,7 +1002,7 @@ export type ListExchangesResponse = Message<"warren.v1.ListExchangesResponse"> &
  * Use `create(ListExchangesResponseSchema)` to create a new message.
  */
 export const ListExchangesResponseSchema: GenMessage<ListExchangesResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 31);
+  messageDesc(file_warren_v1_admin, 30);
 
 /**
  * @generated from message warren.v1.Exchange
@@ -1094,7 +1051,7 @@ export type Exchange = Message<"warren.v1.Exchange"> & {
  * Use `create(ExchangeSchema)` to create a new message.
  */
 export const ExchangeSchema: GenMessage<Exchange> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 32);
+  messageDesc(file_warren_v1_admin, 31);
 
 /**
  * @generated from message warren.v1.ListBindingsRequest
@@ -1111,7 +1068,7 @@ export type ListBindingsRequest = Message<"warren.v1.ListBindingsRequest"> & {
  * Use `create(ListBindingsRequestSchema)` to create a new message.
  */
 export const ListBindingsRequestSchema: GenMessage<ListBindingsRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 33);
+  messageDesc(file_warren_v1_admin, 32);
 
 /**
  * @generated from message warren.v1.ListBindingsResponse
@@ -1128,7 +1085,7 @@ export type ListBindingsResponse = Message<"warren.v1.ListBindingsResponse"> & {
  * Use `create(ListBindingsResponseSchema)` to create a new message.
  */
 export const ListBindingsResponseSchema: GenMessage<ListBindingsResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 34);
+  messageDesc(file_warren_v1_admin, 33);
 
 /**
  * Also those of the default exchange, which follow from the queues.
@@ -1174,7 +1131,7 @@ export type Binding = Message<"warren.v1.Binding"> & {
  * Use `create(BindingSchema)` to create a new message.
  */
 export const BindingSchema: GenMessage<Binding> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 35);
+  messageDesc(file_warren_v1_admin, 34);
 
 /**
  * @generated from message warren.v1.ChangeAccessRequest
@@ -1251,7 +1208,7 @@ export type ChangeAccessRequest = Message<"warren.v1.ChangeAccessRequest"> & {
  * Use `create(ChangeAccessRequestSchema)` to create a new message.
  */
 export const ChangeAccessRequestSchema: GenMessage<ChangeAccessRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 36);
+  messageDesc(file_warren_v1_admin, 35);
 
 /**
  * @generated from message warren.v1.ChangeAccessResponse
@@ -1264,7 +1221,7 @@ export type ChangeAccessResponse = Message<"warren.v1.ChangeAccessResponse"> & {
  * Use `create(ChangeAccessResponseSchema)` to create a new message.
  */
 export const ChangeAccessResponseSchema: GenMessage<ChangeAccessResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 37);
+  messageDesc(file_warren_v1_admin, 36);
 
 /**
  * What is absent stays as it is.
@@ -1320,7 +1277,7 @@ export type PutUser = Message<"warren.v1.PutUser"> & {
  * Use `create(PutUserSchema)` to create a new message.
  */
 export const PutUserSchema: GenMessage<PutUser> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 38);
+  messageDesc(file_warren_v1_admin, 37);
 
 /**
  * Base64 of four bytes of salt and the digest of salt and password, as RabbitMQ keeps it.
@@ -1346,7 +1303,7 @@ export type PasswordHash = Message<"warren.v1.PasswordHash"> & {
  * Use `create(PasswordHashSchema)` to create a new message.
  */
 export const PasswordHashSchema: GenMessage<PasswordHash> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 39);
+  messageDesc(file_warren_v1_admin, 38);
 
 /**
  * @generated from message warren.v1.Tags
@@ -1363,7 +1320,7 @@ export type Tags = Message<"warren.v1.Tags"> & {
  * Use `create(TagsSchema)` to create a new message.
  */
 export const TagsSchema: GenMessage<Tags> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 40);
+  messageDesc(file_warren_v1_admin, 39);
 
 /**
  * @generated from message warren.v1.DeleteUser
@@ -1380,7 +1337,7 @@ export type DeleteUser = Message<"warren.v1.DeleteUser"> & {
  * Use `create(DeleteUserSchema)` to create a new message.
  */
 export const DeleteUserSchema: GenMessage<DeleteUser> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 41);
+  messageDesc(file_warren_v1_admin, 40);
 
 /**
  * What is absent stays as it is, or is empty.
@@ -1416,7 +1373,7 @@ export type PutVhost = Message<"warren.v1.PutVhost"> & {
  * Use `create(PutVhostSchema)` to create a new message.
  */
 export const PutVhostSchema: GenMessage<PutVhost> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 42);
+  messageDesc(file_warren_v1_admin, 41);
 
 /**
  * @generated from message warren.v1.DeleteVhost
@@ -1433,7 +1390,7 @@ export type DeleteVhost = Message<"warren.v1.DeleteVhost"> & {
  * Use `create(DeleteVhostSchema)` to create a new message.
  */
 export const DeleteVhostSchema: GenMessage<DeleteVhost> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 43);
+  messageDesc(file_warren_v1_admin, 42);
 
 /**
  * @generated from message warren.v1.ClearPermission
@@ -1455,7 +1412,7 @@ export type ClearPermission = Message<"warren.v1.ClearPermission"> & {
  * Use `create(ClearPermissionSchema)` to create a new message.
  */
 export const ClearPermissionSchema: GenMessage<ClearPermission> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 44);
+  messageDesc(file_warren_v1_admin, 43);
 
 /**
  * @generated from message warren.v1.ClearTopicPermission
@@ -1484,7 +1441,7 @@ export type ClearTopicPermission = Message<"warren.v1.ClearTopicPermission"> & {
  * Use `create(ClearTopicPermissionSchema)` to create a new message.
  */
 export const ClearTopicPermissionSchema: GenMessage<ClearTopicPermission> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 45);
+  messageDesc(file_warren_v1_admin, 44);
 
 /**
  * @generated from message warren.v1.ChangeLimits
@@ -1515,7 +1472,7 @@ export type ChangeLimits = Message<"warren.v1.ChangeLimits"> & {
  * Use `create(ChangeLimitsSchema)` to create a new message.
  */
 export const ChangeLimitsSchema: GenMessage<ChangeLimits> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 46);
+  messageDesc(file_warren_v1_admin, 45);
 
 /**
  * @generated from message warren.v1.CloseConnectionRequest
@@ -1537,7 +1494,7 @@ export type CloseConnectionRequest = Message<"warren.v1.CloseConnectionRequest">
  * Use `create(CloseConnectionRequestSchema)` to create a new message.
  */
 export const CloseConnectionRequestSchema: GenMessage<CloseConnectionRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 47);
+  messageDesc(file_warren_v1_admin, 46);
 
 /**
  * @generated from message warren.v1.CloseConnectionResponse
@@ -1550,7 +1507,7 @@ export type CloseConnectionResponse = Message<"warren.v1.CloseConnectionResponse
  * Use `create(CloseConnectionResponseSchema)` to create a new message.
  */
 export const CloseConnectionResponseSchema: GenMessage<CloseConnectionResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 48);
+  messageDesc(file_warren_v1_admin, 47);
 
 /**
  * @generated from message warren.v1.AdminServicePurgeQueueRequest
@@ -1572,7 +1529,7 @@ export type AdminServicePurgeQueueRequest = Message<"warren.v1.AdminServicePurge
  * Use `create(AdminServicePurgeQueueRequestSchema)` to create a new message.
  */
 export const AdminServicePurgeQueueRequestSchema: GenMessage<AdminServicePurgeQueueRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 49);
+  messageDesc(file_warren_v1_admin, 48);
 
 /**
  * @generated from message warren.v1.AdminServicePurgeQueueResponse
@@ -1589,7 +1546,7 @@ export type AdminServicePurgeQueueResponse = Message<"warren.v1.AdminServicePurg
  * Use `create(AdminServicePurgeQueueResponseSchema)` to create a new message.
  */
 export const AdminServicePurgeQueueResponseSchema: GenMessage<AdminServicePurgeQueueResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 50);
+  messageDesc(file_warren_v1_admin, 49);
 
 /**
  * @generated from message warren.v1.AdminServiceDeleteQueueRequest
@@ -1621,7 +1578,7 @@ export type AdminServiceDeleteQueueRequest = Message<"warren.v1.AdminServiceDele
  * Use `create(AdminServiceDeleteQueueRequestSchema)` to create a new message.
  */
 export const AdminServiceDeleteQueueRequestSchema: GenMessage<AdminServiceDeleteQueueRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 51);
+  messageDesc(file_warren_v1_admin, 50);
 
 /**
  * @generated from message warren.v1.AdminServiceDeleteQueueResponse
@@ -1638,7 +1595,7 @@ export type AdminServiceDeleteQueueResponse = Message<"warren.v1.AdminServiceDel
  * Use `create(AdminServiceDeleteQueueResponseSchema)` to create a new message.
  */
 export const AdminServiceDeleteQueueResponseSchema: GenMessage<AdminServiceDeleteQueueResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 52);
+  messageDesc(file_warren_v1_admin, 51);
 
 /**
  * @generated from message warren.v1.ExportDefinitionsRequest
@@ -1657,7 +1614,7 @@ export type ExportDefinitionsRequest = Message<"warren.v1.ExportDefinitionsReque
  * Use `create(ExportDefinitionsRequestSchema)` to create a new message.
  */
 export const ExportDefinitionsRequestSchema: GenMessage<ExportDefinitionsRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 53);
+  messageDesc(file_warren_v1_admin, 52);
 
 /**
  * @generated from message warren.v1.ExportDefinitionsResponse
@@ -1674,7 +1631,7 @@ export type ExportDefinitionsResponse = Message<"warren.v1.ExportDefinitionsResp
  * Use `create(ExportDefinitionsResponseSchema)` to create a new message.
  */
 export const ExportDefinitionsResponseSchema: GenMessage<ExportDefinitionsResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 54);
+  messageDesc(file_warren_v1_admin, 53);
 
 /**
  * @generated from message warren.v1.ImportDefinitionsRequest
@@ -1700,7 +1657,7 @@ export type ImportDefinitionsRequest = Message<"warren.v1.ImportDefinitionsReque
  * Use `create(ImportDefinitionsRequestSchema)` to create a new message.
  */
 export const ImportDefinitionsRequestSchema: GenMessage<ImportDefinitionsRequest> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 55);
+  messageDesc(file_warren_v1_admin, 54);
 
 /**
  * @generated from message warren.v1.ImportDefinitionsResponse
@@ -1717,7 +1674,7 @@ export type ImportDefinitionsResponse = Message<"warren.v1.ImportDefinitionsResp
  * Use `create(ImportDefinitionsResponseSchema)` to create a new message.
  */
 export const ImportDefinitionsResponseSchema: GenMessage<ImportDefinitionsResponse> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 56);
+  messageDesc(file_warren_v1_admin, 55);
 
 /**
  * @generated from message warren.v1.ImportResult
@@ -1748,7 +1705,7 @@ export type ImportResult = Message<"warren.v1.ImportResult"> & {
  * Use `create(ImportResultSchema)` to create a new message.
  */
 export const ImportResultSchema: GenMessage<ImportResult> = /*@__PURE__*/
-  messageDesc(file_warren_v1_admin, 57);
+  messageDesc(file_warren_v1_admin, 56);
 
 /**
  * @generated from enum warren.v1.ImportResult.Outcome
@@ -1818,14 +1775,15 @@ export type ImportResult_Outcome = (typeof ImportResult_Outcome)[keyof typeof Im
  * Describes the enum warren.v1.ImportResult.Outcome.
  */
 export const ImportResult_OutcomeSchema: GenEnum<ImportResult_Outcome> = /*@__PURE__*/
-  enumDesc(file_warren_v1_admin, 57, 0);
+  enumDesc(file_warren_v1_admin, 56, 0);
 
 /**
  * @generated from service warren.v1.AdminService
  */
 export const AdminService: GenService<{
   /**
-   * What the cluster looks like from this node. Nodes that do not answer within a second are shown as down.
+   * What the cluster looks like from this node. Nodes that do not answer within a second are shown as down. Small, however
+   * many queues there are: ListQueues has those.
    *
    * @generated from rpc warren.v1.AdminService.GetStatus
    */
