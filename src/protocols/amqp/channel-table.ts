@@ -1,3 +1,4 @@
+import { type AmqpError, amqpError } from './amqp-error.ts';
 import type { AmqpChannel } from './channel-machine.ts';
 
 /** The channels of a connection by number, and those that want to be called at the end of the input or of the turn. */
@@ -13,6 +14,14 @@ export class ChannelTable {
 
   get(number: number): AmqpChannel | undefined {
     return this.#channels[number];
+  }
+
+  /** Why no channel with this number may be opened; undefined when there is room. */
+  refusal(number: number, channelMax: number): AmqpError | undefined {
+    if (number <= channelMax && this.#count < channelMax) return undefined;
+    const count = Math.max(number, this.#count + 1);
+    const text = `number of channels opened (${count}) has reached the negotiated channel_max (${channelMax})`;
+    return amqpError('not-allowed', text);
   }
 
   add(channel: AmqpChannel): void {

@@ -1,41 +1,22 @@
-import type {
-  Broker,
-  BrokerConnection,
-  ConnectionDetails,
-  ConnectionListener,
-  HoldReason,
-  Result,
-} from '../../broker/broker.ts';
-import type { BrokerError } from '../../broker/broker-error.ts';
+import type { Broker, BrokerConnection, ConnectionListener, HoldReason, Result } from '../../broker/broker.ts';
 import { assert } from '../../lib/assert.ts';
 import { type AmqpError, amqpError, isAmqpError, replyCode, replyText } from './amqp-error.ts';
 import type { Waiter } from './channel-context.ts';
 import { AmqpChannel, type ChannelOwner } from './channel-machine.ts';
 import { ChannelTable } from './channel-table.ts';
-import { ContentMemory } from './content-memory.ts';
+import { ConnectionHandshake, unexpectedMethod } from './connection-handshake.ts';
+import { ContentMemory, excessOfContent } from './content-memory.ts';
 import { toAmqpError } from './error-text.ts';
 import { FRAME_PROTOCOL_HEADER, type Frame } from './frame-parser.ts';
 import type { FrameWriter } from './frame-writer.ts';
-import {
-  type ClientFacts,
-  clientFacts,
-  connectionStart,
-  isRefusal,
-  negotiate,
-  readCredentials,
-  refusedLogin,
-  type Tuning,
-} from './handshake.ts';
+import type { Tuning } from './handshake.ts';
 import type { AmqpLimits } from './limits.ts';
-import { decodeMethod, type Method, type MethodOf } from './methods.ts';
+import { decodeMethod, type Method } from './methods.ts';
 import { readU32, SHORTSTR_BYTES_MAX } from './primitives.ts';
-import { FRAME_HEARTBEAT, FRAME_METHOD, methodId, PROTOCOL_HEADER, PROTOCOL_HEADER_0_9 } from './spec.ts';
+import { FRAME_HEARTBEAT, FRAME_METHOD, methodId } from './spec.ts';
 import { shortened } from './text.ts';
 
 const CHANNEL_OPEN = methodId('channel.open');
-const MALFORMED_RESPONSE: BrokerError = { code: 'access-refused', text: 'the response names no user' };
-/** A connection that holds no more of the unfinished messages is not to blame when the node holds too many. */
-const UNFINISHED_SHARE_BYTES = 1024 * 1024;
 
 /** The shell around the machine: socket, timers, log. */
 export interface ConnectionHost extends Waiter {
@@ -66,12 +47,12 @@ export interface ConnectionParts {
   readonly serverContent: ContentMemory;
 }
 
-type State = 'header' | 'starting' | 'tuning' | 'opening' | 'connecting' | 'running' | 'leaving' | 'closing' | 'ended';
+type State = 'handshake' | 'running' | 'leaving' | 'closing' | 'ended';
 
 /**
  * One connection: frames in; frames, calls of the broker and requests to the host out. The states of 2.2.4:
  *
- * header -> starting (start is out) -> tuning (tune is out) -> opening -> connecting (the broker is asked) -> running
+ * handshake (with states of its own) -> running
  * running -> leaving (the client's close waits for the broker) -> ended
  * any -> closing (our close is out; everything but close-ok is dropped) -> ended
  */
@@ -83,11 +64,8 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   readonly #serverContent: ContentMemory;
   readonly #broker: Broker;
   readonly #host: ConnectionHost;
-  readonly #peerAddress: string;
-  #state: State = 'header';
-  #user = '';
-  #client: ClientFacts = clientFacts(new Map());
-  #tuning: Tuning;
+  readonly #handshake: ConnectionHandshake;
+  #state: State = 'handshake';
   #connection: BrokerConnection | undefined;
   readonly #channels = new ChannelTable();
   /** A frame was refused because publishes are held. */
@@ -101,19 +79,22 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
     this.#broker = parts.broker;
     this.limits = parts.limits;
     this.writer = parts.writer;
-    this.#peerAddress = parts.peerAddress;
     this.#serverContent = parts.serverContent;
     this.contentMemory = new ContentMemory(parts.serverContent);
     this.#host = host;
-    this.#tuning = {
-      channelMax: parts.limits.channelMax,
-      frameBytesMax: parts.limits.frameBytesMax,
-      heartbeatSeconds: 0,
-    };
+    this.#handshake = new ConnectionHandshake(parts, {
+      tuned: tuning => host.tuned(tuning),
+      enter: request => host.wait(this.#broker.connect(request, this), result => this.#connected(result)),
+      report: error => this.#report(error),
+      turnAway: error => {
+        this.#report(error);
+        this.#end();
+      },
+    });
   }
 
   get user(): string {
-    return this.#user;
+    return this.#handshake.user;
   }
 
   /** The broker's side; only of a running connection. */
@@ -128,7 +109,7 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   }
 
   get wantsCancelNotify(): boolean {
-    return this.#client.wantsCancelNotify;
+    return this.#handshake.client.wantsCancelNotify;
   }
 
   get hasEnded(): boolean {
@@ -139,9 +120,10 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   get mayRead(): boolean {
     switch (this.#state) {
       case 'ended':
-      case 'connecting':
       case 'leaving':
         return false;
+      case 'handshake':
+        return this.#handshake.state !== 'connecting';
       case 'running':
         return !this.#isHeld && this.writer.replyBytes <= this.limits.replyBytesMax && !this.#isCongested;
       default:
@@ -180,15 +162,8 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   }
 
   #checkUnfinished(): void {
-    const { unfinishedBytesMax, nodeUnfinishedBytesMax } = this.limits;
-    const { bytes } = this.contentMemory;
-    if (bytes > unfinishedBytesMax) {
-      const text = `messages that are not complete hold ${bytes} bytes on this connection; at most ${unfinishedBytesMax}`;
-      this.#fail(amqpError('resource-error', text), 0, 0);
-    } else if (this.#serverContent.bytes > nodeUnfinishedBytesMax && bytes > UNFINISHED_SHARE_BYTES) {
-      const text = `messages that are not complete hold ${this.#serverContent.bytes} bytes on this node; at most ${nodeUnfinishedBytesMax}`;
-      this.#fail(amqpError('resource-error', text), 0, 0);
-    }
+    const excess = excessOfContent(this.contentMemory, this.#serverContent, this.limits);
+    if (excess !== undefined) this.#fail(amqpError('resource-error', excess), 0, 0);
   }
 
   /** Writes the confirms that came since the last flush. */
@@ -278,19 +253,15 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   #refuseChannel(number: number, method: Method | AmqpError | undefined): AmqpError | undefined {
     if (method === undefined) return amqpError('channel-error', "expected 'channel.open'");
     if (isAmqpError(method)) return method;
-    const { channelMax } = this.#tuning;
-    if (number <= channelMax && this.#channels.count < channelMax) {
-      const refused = this.broker.mayOpenSession();
-      return refused && amqpError('not-allowed', toAmqpError(refused).text);
-    }
-    const count = Math.max(number, this.#channels.count + 1);
-    const text = `number of channels opened (${count}) has reached the negotiated channel_max (${channelMax})`;
-    return amqpError('not-allowed', text);
+    const crowded = this.#channels.refusal(number, this.#handshake.tuning.channelMax);
+    if (crowded !== undefined) return crowded;
+    const refused = this.broker.mayOpenSession();
+    return refused && amqpError('not-allowed', toAmqpError(refused).text);
   }
 
   #feedConnection(frame: Frame): void {
     if (this.#state === 'ended' || this.#state === 'leaving') return;
-    if (frame.type === FRAME_PROTOCOL_HEADER) this.#feedProtocolHeader(frame);
+    if (frame.type === FRAME_PROTOCOL_HEADER) this.#handshake.feedProtocolHeader(frame);
     else if (frame.type === FRAME_HEARTBEAT) this.#feedHeartbeat(frame);
     else if (this.#state === 'closing') this.#feedWhenClosing(frame);
     else this.#feedMethod(frame);
@@ -312,19 +283,6 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
     if (error !== undefined) this.#fail(error, id >>> 16, id & 0xffff);
   }
 
-  #feedProtocolHeader({ bytes, start }: Frame): void {
-    const isHeader = (header: readonly number[]): boolean => header.every((byte, i) => bytes[start + i] === byte);
-    if (isHeader(PROTOCOL_HEADER) || isHeader(PROTOCOL_HEADER_0_9)) {
-      this.#state = 'starting';
-      this.writer.method(0, connectionStart(this.#broker.identity));
-      return;
-    }
-    // 4.2.2: the peer learns which version it should have spoken.
-    this.writer.protocolHeader();
-    this.#report(amqpError('frame-error', 'wrong protocol header'));
-    this.#end();
-  }
-
   #feedWhenClosing({ type, channel, bytes, start, end }: Frame): void {
     if (type !== FRAME_METHOD || channel !== 0) return;
     const method = decodeMethod(bytes, start, end);
@@ -334,75 +292,14 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   }
 
   #perform(method: Method): AmqpError | undefined {
-    const state = this.#state;
     if (method.name === 'connection.close') return this.#leave();
-    if (method.name === 'connection.start-ok' && state === 'starting') return this.#login(method);
-    if (method.name === 'connection.tune-ok' && state === 'tuning') return this.#tune(method);
-    if (method.name === 'connection.open' && state === 'opening') return this.#open(method);
-    if (method.name === 'connection.update-secret' && state === 'running') return this.#updateSecret();
-    return amqpError('channel-error', `unexpected method ${method.name} in connection state ${state}`);
-  }
-
-  #login(method: MethodOf<'connection.start-ok'>): AmqpError | undefined {
-    this.#client = clientFacts(method.clientProperties);
-    const credentials = readCredentials(method.mechanism, method.response);
-    if (isRefusal(credentials)) return credentials;
-    if (credentials === undefined) return this.#refuseLogin(method.mechanism, MALFORMED_RESPONSE);
-    const refusal = this.#broker.authenticate(credentials.user, credentials.password, this.#peerAddress);
-    if (refusal !== undefined) return this.#refuseLogin(method.mechanism, refusal);
-    this.#user = credentials.user;
-    this.#state = 'tuning';
-    const { channelMax, frameBytesMax, heartbeatSeconds } = this.limits;
-    const tune = {
-      name: 'connection.tune',
-      channelMax,
-      frameMax: frameBytesMax,
-      heartbeat: heartbeatSeconds,
-    } as const;
-    this.writer.method(0, tune);
-    return undefined;
-  }
-
-  /** The reason is for the log alone. A node without a place in the cluster knows no users: the client may come again. */
-  #refuseLogin(mechanism: string, refusal: BrokerError): AmqpError | undefined {
-    if (refusal.code === 'unavailable') return amqpError('connection-forced', refusal.text);
-    this.#report(toAmqpError(refusal));
-    if (this.#client.wantsAuthenticationClose) return refusedLogin(mechanism);
-    this.#end();
-    return undefined;
-  }
-
-  #tune(method: MethodOf<'connection.tune-ok'>): AmqpError | undefined {
-    const tuning = negotiate(this.limits, method);
-    if (isAmqpError(tuning)) return tuning;
-    this.#tuning = tuning;
-    this.writer.frameBytesMax = tuning.frameBytesMax;
-    this.#state = 'opening';
-    this.#host.tuned(tuning);
-    return undefined;
-  }
-
-  #open({ virtualHost }: MethodOf<'connection.open'>): AmqpError | undefined {
-    this.#state = 'connecting';
-    const request = {
-      user: this.#user,
-      vhost: virtualHost,
-      protocol: 'AMQP 0-9-1',
-      peerAddress: this.#peerAddress,
-      clientName: this.#client.name,
-      details: this.#details(),
-    };
-    this.#host.wait(this.#broker.connect(request, this), result => this.#connected(result));
-    return undefined;
-  }
-
-  #details(): ConnectionDetails {
-    const { product, version, platform } = this.#client;
-    return { product, version, platform, ...this.#tuning };
+    if (this.#state === 'handshake') return this.#handshake.perform(method);
+    if (method.name === 'connection.update-secret') return this.#updateSecret();
+    return unexpectedMethod(method, this.#state);
   }
 
   #connected(result: Result<BrokerConnection>): void {
-    if (this.#state !== 'connecting') {
+    if (this.#state !== 'handshake') {
       if (result.ok) this.#host.wait(result.value.close(), () => {});
       return;
     }
@@ -429,7 +326,7 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   }
 
   #sendBlocked(): void {
-    if (this.#state !== 'running' || this.#isBlockedSent || !this.#client.wantsBlocked) return;
+    if (this.#state !== 'running' || this.#isBlockedSent || !this.#handshake.client.wantsBlocked) return;
     if (this.#hold?.kind !== 'alarm') return;
     this.#isBlockedSent = true;
     const reason = shortened(this.#hold.text, SHORTSTR_BYTES_MAX);
@@ -461,7 +358,7 @@ export class ConnectionMachine implements ChannelOwner, ConnectionListener {
   #fail(error: AmqpError, classId: number, method: number): void {
     if (this.#state === 'closing' || this.#state === 'ended' || this.#state === 'leaving') return;
     this.#report(error);
-    if (this.#state === 'header') {
+    if (this.#state === 'handshake' && this.#handshake.state === 'header') {
       this.#end();
       return;
     }
