@@ -6,17 +6,15 @@ import type { Random } from '../lib/random.ts';
 import type { ShardMachine } from '../queue/shard-machine.ts';
 import { ClusterDispatch } from './cluster-dispatch.ts';
 import type { ClusterOptions } from './cluster-options.ts';
-import { FrameKind } from './frames.ts';
 import { GroupHost } from './group/group-host.ts';
 import type { NodeStore } from './group/node-store.ts';
 import { LeaderBalance } from './leader-balance.ts';
 import { LeaderDirectory } from './leader-directory.ts';
 import { LoadExchange } from './load-exchange.ts';
 import type { Formation } from './metadata/formation.ts';
-import { encodeGrant, encodeRenewal, encodeTopologyApplied, type Shortages } from './metadata/lease-frames.ts';
-import { encodeMetadataReply } from './metadata/metadata-group.ts';
-import type { Grant, Renewal } from './metadata/metadata-leader.ts';
+import type { Shortages } from './metadata/lease-frames.ts';
 import type { MetadataEffects } from './metadata/metadata-replies.ts';
+import { MetadataRelay } from './metadata-relay.ts';
 import { NodeCalls } from './node-calls.ts';
 import { NodeNews } from './node-news.ts';
 import { NodeSession } from './node-session.ts';
@@ -63,6 +61,7 @@ export class ClusterNode {
   /** What operators ask certain nodes. */
   readonly calls: NodeCalls;
   readonly replicas: Replicas;
+  readonly #relay: MetadataRelay;
   readonly #dispatch: ClusterDispatch;
   readonly #balance: LeaderBalance;
   readonly #leaders: LeaderDirectory;
@@ -89,6 +88,12 @@ export class ClusterNode {
     this.host = new GroupHost({ defer: deps.defer, flushJournal: () => deps.store.flush() });
     this.calls = new NodeCalls({ peers: this.peers, clock: deps.clock, logger: deps.logger });
     this.replicas = this.#makeReplicas();
+    this.#relay = new MetadataRelay({
+      self,
+      metadata: () => this.replicas.metadata,
+      session: () => this.#session,
+      peers: this.peers,
+    });
     this.#leaders = new LeaderDirectory({
       self,
       replicas: () => this.replicas,
@@ -102,7 +107,7 @@ export class ClusterNode {
         clock: deps.clock,
         members: () => this.replicas.metadata.machine.members,
         newToken: deps.newToken,
-        send: request => this.#sendMetadata(request),
+        send: request => this.#relay.request(request),
       },
     );
     this.#balance = new LeaderBalance(
@@ -253,16 +258,11 @@ export class ClusterNode {
   #renew(): void {
     this.#news.tell();
     if (this.#session === undefined) return;
-    const { driver, leader } = this.replicas.metadata;
-    const renewal: Renewal = {
+    this.#relay.renew({
       ...this.#session.self,
       sentMs: this.#deps.clock.monotonicMs(),
-      applied: driver.applied.index,
-    };
-    if (driver.leader === this.self) leader.renew(renewal);
-    else if (driver.leader !== undefined) {
-      this.peers.send(driver.leader, 'control', FrameKind.leaseRenewal, 0, encodeRenewal(renewal));
-    }
+      applied: this.replicas.metadata.driver.applied.index,
+    });
   }
 
   // ---- The incarnation ----
@@ -288,7 +288,7 @@ export class ClusterNode {
         isShortOfMemory: home => this.isShortOfMemory(home),
         localShard: () => this.#leaders.localShard(),
         isAlive: start => this.replicas.metadata.machine.members.isCurrent(start),
-        sendMetadata: request => this.#sendMetadata(request),
+        sendMetadata: request => this.#relay.request(request),
         wakeClient: client => this.host.wakeClient(client),
         monotonicMs: () => clock.monotonicMs(),
         ended: reason => {
@@ -310,14 +310,6 @@ export class ClusterNode {
 
   // ---- What group 0 does here ----
 
-  #sendMetadata(request: Uint8Array): boolean {
-    const { driver, leader } = this.replicas.metadata;
-    if (driver.leader === this.self) return leader.request(request);
-    return (
-      driver.leader !== undefined && this.peers.send(driver.leader, 'clients', FrameKind.metadataRequest, 0, request)
-    );
-  }
-
   #metadataApplied(index: number, effects: MetadataEffects): void {
     if (effects.shardsChanged) void this.replicas.openShards();
     for (const change of effects.changes) {
@@ -329,26 +321,7 @@ export class ClusterNode {
     if (session === undefined) return;
     if (effects.changes.length > 0 || effects.membersChanged) session.topologyChanged(effects.changes);
     if (!this.replicas.metadata.machine.members.isCurrent(session.self)) session.end('this node was declared dead');
-    const { driver, leader } = this.replicas.metadata;
-    const { node, incarnation } = session.self;
-    if (driver.leader === this.self) leader.topologyApplied(node, incarnation, index);
-    else if (driver.leader !== undefined) {
-      this.peers.send(
-        driver.leader,
-        'control',
-        FrameKind.topologyApplied,
-        0,
-        encodeTopologyApplied(incarnation, index),
-      );
-    }
-  }
-
-  #granted(renewal: Renewal, grant: Grant): void {
-    if (renewal.node !== this.self) {
-      this.peers.send(renewal.node, 'control', FrameKind.leaseGrant, 0, encodeGrant(renewal, grant));
-    } else if (this.#session?.self.incarnation === renewal.incarnation) {
-      this.#session.lease.granted(renewal.sentMs, grant);
-    }
+    this.#relay.topologyApplied(session.self, index);
   }
 
   #fenced(): { readonly node: NodeId; readonly through: number }[] {
@@ -403,18 +376,8 @@ export class ClusterNode {
         nextTurn: () => new Promise(resolve => this.#deps.defer(resolve)),
         metadata: {
           applied: (index, effects) => this.#metadataApplied(index, effects),
-          grant: (renewal, grant) => this.#granted(renewal, grant),
-          reply: (to, id, reply) => {
-            if (to === this.self) this.#session?.metadata.replied(id.number, reply);
-            else
-              this.peers.send(
-                to,
-                'clients',
-                FrameKind.metadataReply,
-                0,
-                encodeMetadataReply(id.incarnation, id.number, reply),
-              );
-          },
+          grant: (renewal, grant) => this.#relay.grant(renewal, grant),
+          reply: (to, id, reply) => this.#relay.reply(to, id, reply),
         },
         leaderChanged: group => {
           if (group === METADATA_GROUP) this.#session?.metadata.leaderChanged();
