@@ -50,6 +50,7 @@ class NullSession {
 const session = new NullSession();
 const connection = {
   mayPublish: true,
+  mayOpenSession: () => undefined,
   openSession: (listener: SessionListener) => {
     session.listener = listener;
     return session as unknown as BrokerSession;
