@@ -173,8 +173,8 @@ export interface BrokerSession {
   cancel(consumer: ConsumerHandle): Promise<void>;
   /** Prefetch for consumers opened later (`consumer`) or for the whole session together (`session`); 0 is unlimited. */
   setPrefetch(scope: 'consumer' | 'session', count: number): void;
-  /** Replaces a live consumer's credit window, for protocols whose clients grant credit themselves. */
-  setWindow(consumer: ConsumerHandle, messages: number): void;
+  /** Replaces a live consumer's credit window, for protocols whose clients grant credit themselves; or says why not. */
+  setWindow(consumer: ConsumerHandle, messages: number): BrokerError | undefined;
   /**
    * Why a consumer's deliveries can be neither returned nor discarded, for adapters to ask before they do. `what` is the
    * protocol's word for it, with which the text begins.

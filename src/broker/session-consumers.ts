@@ -138,8 +138,13 @@ export class SessionConsumers implements ConsumerListener {
     this.#sharePrefetch();
   }
 
-  setWindow(handle: ConsumerHandle, messages: number): void {
-    this.#consumers.get(handle)?.setPrefetch(messages);
+  setWindow(handle: ConsumerHandle, messages: number): BrokerError | undefined {
+    const consumer = this.#consumers.get(handle);
+    if (consumer === undefined) return undefined;
+    const limits = { prefetch: messages, sharedPrefetch: 0, autoAck: consumer.autoAck };
+    const refusal = checkReader(consumer.queue, limits);
+    if (refusal === undefined) consumer.setPrefetch(messages);
+    return refusal;
   }
 
   /** `joining`: so many that are not among the session's consumers yet. Those that acknowledge automatically do not count. */

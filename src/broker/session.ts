@@ -239,8 +239,8 @@ export class Session implements BrokerSession, ListedSession {
     this.#consumers.setPrefetch(scope, count);
   }
 
-  setWindow(handle: ConsumerHandle, messages: number): void {
-    this.#consumers.setWindow(handle, messages);
+  setWindow(handle: ConsumerHandle, messages: number): BrokerError | undefined {
+    return this.#consumers.setWindow(handle, messages);
   }
 
   checkReturn(handle: ConsumerHandle, what: string): BrokerError | undefined {

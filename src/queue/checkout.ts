@@ -20,15 +20,20 @@ export function offer(state: ShardState, consumer: Consumer): void {
 /** The only place where messages are handed out to consumers: by priority, round-robin over those with credit. */
 export function checkoutTouched(state: ShardState): void {
   const { touched } = state.pending;
-  let done = 0;
-  for (; done < touched.length; done++) {
+  for (let done = 0; done < touched.length; done++) {
     const queue = touched[done]!;
+    const before = state.deliveriesLeft;
     const isDone = queue.isDeleted || checkout(state, queue);
     noteDeadline(state, queue);
-    if (!isDone) break;
+    if (!isDone) {
+      // Who has had a share comes after the others the next time.
+      const others = touched.slice(done + 1);
+      state.pending.touched = state.deliveriesLeft < before ? [...others, queue] : [queue, ...others];
+      return;
+    }
     queue.isTouched = false;
   }
-  if (done > 0) state.pending.touched = touched.slice(done);
+  if (touched.length > 0) state.pending.touched = [];
 }
 
 /** Returns false if the share of this `apply` is used up before the queue has run out of messages or credit. */

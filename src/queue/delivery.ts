@@ -27,9 +27,12 @@ export function deliver(state: ShardState, queue: QueueState, consumer: Consumer
   listDelivery(state, chunk, i, consumer, number, list);
 }
 
-/** Hands `consumer` the message at its cursor, which stays in the stream. There must be one. */
+/** Where a reader goes on; the tail if the stream has nothing for it. */
+export const nextPosition = ({ head }: QueueState, { cursor }: Consumer): number => Math.max(cursor, head);
+
+/** Hands `consumer` the next message, which stays in the stream. There must be one. */
 export function deliverFromStream(state: ShardState, queue: QueueState, consumer: Consumer, list: DeliveryList): void {
-  const position = Math.max(consumer.cursor, queue.head);
+  const position = nextPosition(queue, consumer);
   consumer.cursor = position + 1;
   const chunk = queue.chunkOfHeld(position);
   state.tracker.touch(chunk);

@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts';
 import { consumersInOrder } from './consumer-rings.ts';
 import { isBefore, NEVER } from './deadlines.ts';
+import { nextPosition } from './delivery.ts';
 import { deadlineMsOf } from './queue-deadline.ts';
 import type { QueueState } from './queue-state.ts';
 import { LARGE, ReferenceState } from './reference-chunks.ts';
@@ -102,7 +103,8 @@ function checkConsumers(queue: QueueState): void {
     assert(consumer.state === 'active', 'a stopped consumer is in service order');
     assert(i === 0 || order[i - 1]!.priority >= consumer.priority, 'a lower priority comes first in service order');
   }
-  const isWaiting = queue.stream === undefined ? order.length > 0 : order.some(({ cursor }) => cursor < queue.tail);
+  const isWaiting =
+    queue.stream === undefined ? order.length > 0 : order.some(one => nextPosition(queue, one) < queue.tail);
   const isServed = queue.ready === 0 || queue.isTouched || !isWaiting;
   assert(isServed, () => `queue ${queue.id} has ready messages and a consumer in service order, but is not looked at`);
 }

@@ -26,7 +26,7 @@ export interface MessageCounters {
   /** Gone with their queue. */
   deleted: number;
   discarded: number;
-  /** Waited for as long as their queue or their publisher allowed. */
+  /** Waited for as long as their queue or their publisher allowed; or a stream keeps no more. */
   expired: number;
   /** Ranges of settlements that named nothing that the consumer held. */
   ignoredSettlements: number;

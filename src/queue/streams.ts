@@ -1,7 +1,7 @@
 import { reached } from '../lib/reached.ts';
-import { leaveRing } from './consumer-rings.ts';
+import { consumersInOrder, leaveRing } from './consumer-rings.ts';
 import type { Consumer } from './consumers.ts';
-import { deliverFromStream } from './delivery.ts';
+import { deliverFromStream, nextPosition } from './delivery.ts';
 import type { QueueState } from './queue-state.ts';
 import type { ShardState } from './shard-state.ts';
 import type { StreamOffset } from './stream-offset.ts';
@@ -40,30 +40,37 @@ function firstSince(queue: QueueState, timeMs: number): number {
 
 /**
  * Hands out what readers have not read yet, one message each in turn. Returns false if the share of this `apply` is used up
- * before all have caught up or run out of credit.
+ * before all have caught up or run out of credit. Those who have read everything are looked at once.
  */
 export function serveReaders(state: ShardState, queue: QueueState): boolean {
   state.tracker.touch(queue);
-  /** The first of those in turn that have read everything: all others have been looked at when it comes again. */
-  let caughtUp: Consumer | undefined;
-  for (let reader = queue.ringFront; reader !== undefined; reader = queue.ringFront) {
-    if (!reader.canTake) {
-      leaveRing(queue, reader);
-      continue;
-    }
-    if (reader.cursor >= queue.tail) {
-      if (caughtUp === reader) return true;
-      caughtUp ??= reader;
-    } else {
+  for (let behind = readersBehind(queue); behind.length > 0; ) {
+    const still: Consumer[] = [];
+    for (const reader of behind) {
       if (state.deliveriesLeft === 0) {
         reached('shard.reading-left-over');
+        queue.ringFront = reader;
         return false;
       }
       state.deliveriesLeft--;
+      queue.ringFront = reader.ringNext;
       deliverFromStream(state, queue, reader, state.effects.deliveries);
-      caughtUp = undefined;
+      if (!reader.canTake) leaveRing(queue, reader);
+      else if (hasUnread(queue, reader)) still.push(reader);
     }
-    queue.ringFront = reader.ringNext;
+    behind = still;
   }
   return true;
 }
+
+/** Readers with credit that have something to read, the next to be served first. The others without credit lose their turn. */
+function readersBehind(queue: QueueState): Consumer[] {
+  const behind: Consumer[] = [];
+  for (const reader of consumersInOrder(queue)) {
+    if (!reader.canTake) leaveRing(queue, reader);
+    else if (hasUnread(queue, reader)) behind.push(reader);
+  }
+  return behind;
+}
+
+const hasUnread = (queue: QueueState, reader: Consumer): boolean => nextPosition(queue, reader) < queue.tail;

@@ -396,7 +396,7 @@ export class MemorySession implements BrokerSession {
     else this.#consumerWindow = count;
   }
 
-  setWindow(): void {
+  setWindow(): undefined {
     throw new Error('windows of live consumers are not part of this broker');
   }
 

@@ -94,8 +94,8 @@ export class GuardedSession implements BrokerSession {
     this.#session.setPrefetch(scope, count);
   }
 
-  setWindow(consumer: ConsumerHandle, messages: number): void {
-    this.#session.setWindow(consumer, messages);
+  setWindow(consumer: ConsumerHandle, messages: number): BrokerError | undefined {
+    return this.#session.setWindow(consumer, messages);
   }
 
   checkReturn(consumer: ConsumerHandle, what: string): BrokerError | undefined {

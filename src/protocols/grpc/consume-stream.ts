@@ -107,7 +107,8 @@ export class ConsumeStream implements SessionListener, ConnectionListener {
     } else if (request.case === 'settle') {
       this.#settle(request.value);
     } else if (request.case === 'window') {
-      this.#session!.setWindow(CONSUMER, request.value.window);
+      const refusal = this.#session!.setWindow(CONSUMER, request.value.window);
+      if (refusal !== undefined) this.fail(fromBrokerError(refusal));
     } else {
       void this.#session!.cancel(CONSUMER).then(() => {
         this.#writeBatch();

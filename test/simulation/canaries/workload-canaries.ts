@@ -43,8 +43,8 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     name: 'redelivered-lost',
     breaks: 'a message that was returned does not say so when it comes again',
     file: 'src/queue/settlement.ts',
-    find: 'Math.min(storage.deliveryCounts[i]! + 1, DELIVERY_COUNT_MAX)',
-    replace: 'Math.min(storage.deliveryCounts[i]!, DELIVERY_COUNT_MAX)',
+    find: 'Math.min(storage.counts[i]! + 1, DELIVERY_COUNT_MAX)',
+    replace: 'Math.min(storage.counts[i]!, DELIVERY_COUNT_MAX)',
     runsMax: 300,
   },
   {
@@ -125,8 +125,8 @@ export const WORKLOAD_CANARIES: readonly Canary[] = [
     name: 'purge-takes-unsettled',
     breaks: 'a purge drops what consumers hold, too',
     file: 'src/queue/reference-drop.ts',
-    find: 'if (chunk.storage!.states[i] === ReferenceState.ready) dropReference(state, chunk, i);',
-    replace: 'if (chunk.storage!.states[i] !== ReferenceState.gone) dropReference(state, chunk, i);',
+    find: 'if (chunk.storage!.states[i] === ReferenceState.ready) drop(state, chunk, i);',
+    replace: 'if (chunk.storage!.states[i] !== ReferenceState.gone) drop(state, chunk, i);',
     runsMax: 300,
   },
   {

@@ -123,6 +123,19 @@ describe('readers of a stream', () => {
     expect(first.deliveries.every(({ redelivered, deliveryCount }) => !redelivered && deliveryCount === 0)).toBe(true);
   });
 
+  it('may widen their window, and not do without one', async () => {
+    const client = await Client.connect();
+    await client.publish('a', 'b', 'c');
+    await client.consume(text('first'), { window: 1 });
+    const refusal = client.session.setWindow(1, 0);
+    expect(refusal).toMatchObject({ code: 'invalid', text: expect.stringContaining('prefetch count is not set') });
+    await gateway.settle();
+    expect(client.taken).toEqual(['0:a']);
+    expect(client.session.setWindow(1, 2)).toBeUndefined();
+    await gateway.settle();
+    expect(client.taken).toEqual(['0:a', '1:b']);
+  });
+
   it('go on with another session from the offset that they know, and nothing is missing or marked', async () => {
     const client = await Client.connect();
     await client.publish('a', 'b', 'c', 'd');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { consumerId, incarnation } from '../../../src/lib/ids.ts';
+import { consumerId, incarnation, queueId } from '../../../src/lib/ids.ts';
 import {
   Settlement,
   writeContinue,
@@ -8,7 +8,7 @@ import {
   writePurge,
   writeRelease,
 } from '../../../src/queue/commands.ts';
-import { DELIVERIES_PER_STEP } from '../../../src/queue/limits.ts';
+import { DELIVERIES_PER_STEP, READERS_MAX } from '../../../src/queue/limits.ts';
 import { messageBlockBytes } from '../../../src/queue/message-block.ts';
 import { ShardMachine } from '../../../src/queue/shard-machine.ts';
 import type { StreamOffset } from '../../../src/queue/stream-offset.ts';
@@ -200,5 +200,78 @@ describe('what a stream keeps', () => {
     const next = driver.run(ALICE, settle(Settlement.settle, 1, 1, 1));
     expect([driver.bodies(next), [...next.deliveries.offsets.values()]]).toEqual([['c'], [2]]);
     driver.machine.checkInvariants();
+  });
+});
+
+/** More than one `apply` hands out: the rest waits, and may be gone before its turn. */
+describe('what waits for its share of an entry', () => {
+  it('may all be too old by then', () => {
+    const driver = new ShardDriver();
+    driver.run(BOB, declare(QUEUE, { stream: { maxAgeMs: 1_000 } }));
+    driver.run(BOB, ...Array.from({ length: DELIVERIES_PER_STEP / 2 }, (_, n) => enqueue(`${n}`)));
+    driver.run(ALICE, ...[1, 2, 3].map(id => consume(id, { offset: FIRST })));
+    driver.machine.checkInvariants();
+    expect(driver.machine.continuationWanted).toBe(true);
+    driver.waitedMs += 2_000;
+    driver.lead(writeContinue);
+    driver.machine.checkInvariants();
+    driver.run(BOB, enqueue('x'));
+    driver.machine.checkInvariants();
+  });
+
+  it('may be too old when another queue had the share', () => {
+    const other = queueId(8);
+    const driver = new ShardDriver();
+    driver.run(BOB, declare(QUEUE, { stream: { maxAgeMs: 1_000 } }), declare(other, {}));
+    driver.run(BOB, ...Array.from({ length: DELIVERIES_PER_STEP + 1 }, (_, n) => enqueue(`${n}`, other)));
+    driver.run(ALICE, consume(1, { offset: FIRST }));
+    driver.run(ALICE, consume(2, { queue: other }), enqueue('a'));
+    driver.waitedMs += 2_000;
+    driver.lead(writeContinue);
+    driver.machine.checkInvariants();
+  });
+
+  it('may be too old when credit comes with settlements that were left over', () => {
+    const driver = new ShardDriver();
+    driver.run(BOB, declare(QUEUE, { stream: { maxAgeMs: 1_000 } }));
+    driver.run(BOB, ...Array.from({ length: DELIVERIES_PER_STEP }, (_, n) => enqueue(`${n}`)));
+    driver.run(ALICE, consume(1, { offset: FIRST, prefetch: DELIVERIES_PER_STEP + 1 }));
+    driver.waitedMs += 990;
+    driver.run(BOB, enqueue('y'), enqueue('z'));
+    driver.run(ALICE, settle(Settlement.settle, 1, 1, DELIVERIES_PER_STEP + 1));
+    driver.waitedMs += 2_000;
+    driver.lead(writeContinue);
+    driver.machine.checkInvariants();
+  });
+});
+
+describe('readers of a stream', () => {
+  it('are served in turn from where the last entry stopped, whoever has read everything', () => {
+    const driver = stream({}, 'a');
+    driver.run(ALICE, read(1), read(2), read(3));
+    driver.run(ALICE, read(4, FIRST, 1));
+    driver.run(ALICE, settle(Settlement.settle, 4, 1, 1));
+    const served = driver.deliveries(driver.run(BOB, enqueue('b'), enqueue('c'))).map(({ consumer }) => consumer);
+    expect(served.slice(0, 4).sort()).toEqual([1, 2, 3, 4]);
+    expect(served.slice(4).sort()).toEqual([1, 2, 3]);
+    driver.machine.checkInvariants();
+  });
+
+  it('are no more than there may be', () => {
+    const driver = stream({});
+    const readers = Array.from({ length: READERS_MAX }, (_, i) => read(i + 1));
+    expect(outcomes(driver.run(ALICE, ...readers))).toEqual([]);
+    expect(outcomes(driver.run(BOB, read(1)))).toEqual([{ kind: 'too-many-readers' }]);
+  });
+
+  it('do not hold up the other queues of their shard', () => {
+    const other = queueId(8);
+    const driver = stream({});
+    driver.run(BOB, declare(other), ...Array.from({ length: DELIVERIES_PER_STEP / 2 }, (_, n) => enqueue(`${n}`)));
+    driver.run(ALICE, consume(99, { queue: other }), ...[1, 2, 3, 4, 5, 6, 7, 8].map(id => read(id)));
+    driver.run(BOB, enqueue('urgent', other));
+    const next = driver.lead(writeContinue);
+    expect(driver.bodies(next)[0]).toBe('urgent');
+    expect(next.continuationWanted).toBe(true);
   });
 });
