@@ -4,6 +4,7 @@ import { SessionGetters } from '../../../src/broker/session-getters.ts';
 import { assert } from '../../../src/lib/assert.ts';
 import { type ConsumerId, incarnation, nodeId, type QueueId } from '../../../src/lib/ids.ts';
 import { LocalGateway } from '../../support/local-gateway.ts';
+import { Client, countOf, gateway } from '../../support/session-client.ts';
 
 /** A home to which this node's topology is too old at first. What happens before it says so is given. */
 class StaleHome implements HomeStream {
@@ -68,5 +69,56 @@ describe('a get whose node was too far behind to introduce the queue', () => {
     const { taken, introduced } = await getFrom((gateway, queue) => gateway.topology.removeQueue(queue));
     expect(taken).toEqual({ kind: 'no-such-queue' });
     expect(introduced).toEqual([]);
+  });
+});
+
+describe('getting one message', () => {
+  it('hands it out until it is settled, returned or discarded', async () => {
+    const client = await Client.connect();
+    await client.declare('q');
+    expect(await client.get('q', 9)).toBeUndefined();
+    for (const body of ['a', 'b']) client.publish('q', body);
+    await gateway.settle();
+    const first = await client.get('q', 9);
+    expect(first).toMatchObject({ body: 'a', redelivered: false });
+    client.session.settle(9, first!.number, first!.number, 'return');
+    const again = await client.get('q', 9);
+    expect(again).toMatchObject({ body: 'a', redelivered: true });
+    client.session.settle(9, again!.number, again!.number, 'discard');
+    const second = await client.get('q', 9);
+    expect(second).toMatchObject({ body: 'b', redelivered: false });
+    client.session.settle(9, second!.number, second!.number, 'settle');
+    await gateway.settle();
+    expect(gateway.machine('shard').overview().messages).toMatchObject({
+      ready: 0,
+      checkedOut: 0,
+      discarded: 1,
+      settled: 1,
+    });
+  });
+
+  it('is settled by its own handle only', async () => {
+    const client = await Client.connect();
+    await client.declare('q');
+    client.publish('q', 'a');
+    await gateway.settle();
+    const got = await client.get('q', 9);
+    client.session.settle(8, got!.number, got!.number, 'settle');
+    await gateway.settle();
+    expect(gateway.machine('shard').overview().messages).toMatchObject({ checkedOut: 1, settled: 0 });
+  });
+
+  it('settles by itself, if asked to, and needs no further command for it', async () => {
+    const client = await Client.connect();
+    await client.declare('q');
+    for (const body of ['a', 'b']) client.publish('q', body);
+    await gateway.settle();
+    await client.get('q', 9, true);
+    await gateway.settle();
+    expect(gateway.machine('shard').overview().messages).toMatchObject({ checkedOut: 0, settled: 1 });
+    await client.get('q', 9, true);
+    expect(await client.get('q', 9)).toBeUndefined();
+    await gateway.answer(client.connection.close());
+    expect(await countOf('q')).toBe('0/0');
   });
 });

@@ -1,34 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { BrokerConnection, BrokerSession, Delivery, SessionListener } from '../../../src/broker/broker.ts';
-import { BrokerService } from '../../../src/broker/broker-service.ts';
 import type { FieldValue } from '../../../src/broker/field-table.ts';
 import { utf8Decode, utf8Encode } from '../../../src/lib/bytes.ts';
-import { SystemPasswordHasher } from '../../../src/password-hasher.ts';
 import { decodeMessageBlock } from '../../../src/queue/message-block.ts';
-import { LocalGateway } from '../../support/local-gateway.ts';
 import { int, table, text } from '../../support/metadata.ts';
-
-let gateway: LocalGateway;
-let service: BrokerService;
+import { gateway, service } from '../../support/session-client.ts';
 
 beforeEach(async () => {
-  gateway = new LocalGateway();
-  service = new BrokerService(
-    {
-      identity: { clusterName: 'c', nodeName: 'n', version: '1' },
-      bodyBytesMax: 50_000,
-      connectionsMax: 10,
-      loopbackUsers: ['guest'],
-      ahead: { messagesMax: 10, bytesMax: 1_000, bytesFirst: 1_000, nodeBytesMax: 1_000_000 },
-    },
-    {
-      gateway,
-      randomBytes: () => new Uint8Array(16),
-      isLoopback: () => true,
-      passwords: new SystemPasswordHasher(),
-      wallMs: () => 1_000,
-    },
-  );
   const client = await Client.connect();
   await client.declare('s');
 });
