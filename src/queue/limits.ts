@@ -14,13 +14,27 @@ export const LARGE_MESSAGE_BYTES_MAX = 2 ** 31;
 /** Queues that one message may enter with one command. */
 export const TARGETS_MAX = 0xffff;
 
-/** References that one `apply` settles, returns or drops; what is left over goes on with the next entry (R21). */
-export const REFERENCES_PER_STEP = 10_000;
-/** Messages that one `apply` drops because they have expired, and queues that it looks at because something is due there. */
-export const EXPIRIES_PER_STEP = 10_000;
-export const DUE_QUEUES_PER_STEP = 1_000;
-/** Messages that one `apply` hands out. */
-export const DELIVERIES_PER_STEP = 10_000;
+/** How much one `apply` does of each kind of work; what is left over goes on with the next entry (R21). The same on every replica. */
+export interface StepShares {
+  /** References settled, returned or discarded: so many that were left over, and so many that the entry itself asks for. */
+  readonly settlements: number;
+  /** References of purged and deleted messages whose bodies are released; a chunk that is begun is finished. */
+  readonly drops: number;
+  /** Messages dropped because they have expired. */
+  readonly expiries: number;
+  /** Queues looked at because something is due there. */
+  readonly dueQueues: number;
+  /** Messages handed out. */
+  readonly deliveries: number;
+}
+
+export const STEP_SHARES: StepShares = {
+  settlements: 10_000,
+  drops: 10_000,
+  expiries: 10_000,
+  dueQueues: 1_000,
+  deliveries: 10_000,
+};
 
 /** References in a full chunk, the unit of checkpoint (R15). A power of two. */
 export const CHUNK_REFERENCES = 4_096;

@@ -54,7 +54,7 @@ export function freshen(state: ShardState, queue: QueueState, chunk: ReferenceCh
 /** Goes on releasing what purges and deletions left behind, a chunk at a time. */
 export function continueDrops(state: ShardState): void {
   const { drops } = state.pending;
-  while (drops.length > 0 && state.referencesLeft > 0) {
+  while (drops.length > 0 && state.dropsLeft > 0) {
     const { kind, queue } = drops[0]!;
     const isDone = kind === 'purge' ? stepPurge(state, queue) : stepDelete(state, queue);
     if (!isDone) return;
@@ -66,8 +66,8 @@ function stepPurge(state: ShardState, queue: QueueState): boolean {
   if (!queue.chunks) return true;
   for (const chunk of queue.chunks.values()) {
     if (chunk.generation === queue.generation) continue;
-    if (state.referencesLeft <= 0) return false;
-    state.referencesLeft -= chunk.count;
+    if (state.dropsLeft <= 0) return false;
+    state.dropsLeft -= chunk.count;
     freshen(state, queue, chunk);
     if (chunk.alive === 0) queue.chunkEmptied(state.tracker, state.pool, chunk);
   }
@@ -77,8 +77,8 @@ function stepPurge(state: ShardState, queue: QueueState): boolean {
 function stepDelete(state: ShardState, queue: QueueState): boolean {
   if (!queue.chunks) return true;
   for (const chunk of queue.chunks.values()) {
-    if (state.referencesLeft <= 0) return false;
-    state.referencesLeft -= chunk.count;
+    if (state.dropsLeft <= 0) return false;
+    state.dropsLeft -= chunk.count;
     for (let i = 0; i < chunk.count; i++) {
       if (chunk.storage!.states[i] !== ReferenceState.gone) dropReference(state, chunk, i);
     }
@@ -102,7 +102,7 @@ export function purge(state: ShardState, queue: QueueState): number {
   state.counters.purged += messages;
   const tail = queue.tailChunk;
   if (tail) {
-    state.referencesLeft -= tail.count;
+    state.dropsLeft -= tail.count;
     freshen(state, queue, tail);
     if (tail.alive === 0) queue.chunkEmptied(state.tracker, state.pool, tail);
   }

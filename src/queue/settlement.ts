@@ -21,7 +21,7 @@ export function settleRange(state: ShardState, consumer: Consumer, how: Settleme
     state.counters.ignoredSettlements++;
     return;
   }
-  if (held === end && state.referencesLeft > 0 && consumer.pendingWork === 0) {
+  if (held === end && state.settlementsLeft > 0 && consumer.pendingWork === 0) {
     settleOne(state, consumer, how, held);
     offer(state, consumer);
     return;
@@ -43,7 +43,7 @@ export function releaseSession(state: ShardState, session: Session): void {
 export function continueReturns(state: ShardState): void {
   const { returns } = state.pending;
   let done = 0;
-  while (done < returns.length && state.referencesLeft > 0) {
+  while (done < returns.length && state.settlementsLeft > 0) {
     const work = returns[done]!;
     if (!step(state, work)) break;
     if (work.kind !== 'fence') work.consumer.pendingWork--;
@@ -54,7 +54,7 @@ export function continueReturns(state: ShardState): void {
 
 /** `isFirst`: nothing older concerns the same consumers, so the work may begin at once. */
 function schedule(state: ShardState, work: ReturnWork, isFirst: boolean): void {
-  if (isFirst && state.referencesLeft > 0 && step(state, work)) return;
+  if (isFirst && state.settlementsLeft > 0 && step(state, work)) return;
   if (work.kind !== 'fence') work.consumer.pendingWork++;
   reached('shard.return-work-left-over');
   state.pending.returns.push(work);
@@ -77,7 +77,7 @@ function step(state: ShardState, work: ReturnWork): boolean {
 function stepSettle(state: ShardState, work: Extract<ReturnWork, { kind: 'settle' }>): boolean {
   const { consumer, how, last } = work;
   let next = consumer.unsettled.firstHeld(work.next, last);
-  while (next > 0 && state.referencesLeft > 0) {
+  while (next > 0 && state.settlementsLeft > 0) {
     settleOne(state, consumer, how, next);
     next = consumer.unsettled.firstHeld(next + 1, last);
   }
@@ -88,7 +88,7 @@ function stepSettle(state: ShardState, work: Extract<ReturnWork, { kind: 'settle
 
 function stepRelease(state: ShardState, consumer: Consumer): boolean {
   let next = consumer.unsettled.firstHeld(1, consumer.lastDelivery);
-  while (next > 0 && state.referencesLeft > 0) {
+  while (next > 0 && state.settlementsLeft > 0) {
     settleOne(state, consumer, Settlement.return, next);
     next = consumer.unsettled.firstHeld(next + 1, consumer.lastDelivery);
   }
@@ -99,9 +99,9 @@ function stepRelease(state: ShardState, consumer: Consumer): boolean {
 
 function stepFence(state: ShardState, session: Session): boolean {
   for (const consumer of session.consumers.values()) {
-    if (state.referencesLeft <= 0 || !stepRelease(state, consumer)) return false;
+    if (state.settlementsLeft <= 0 || !stepRelease(state, consumer)) return false;
     // A consumer costs its share even if it holds nothing.
-    state.referencesLeft--;
+    state.settlementsLeft--;
   }
   reached('shard.fenced-session-gone');
   state.sessions.remove(session);
@@ -113,7 +113,7 @@ function settleOne(state: ShardState, consumer: Consumer, how: Settlement, numbe
   const queue = consumer.queue!;
   state.tracker.touch(queue);
   const position = consumer.unsettled.take(state, number);
-  state.referencesLeft--;
+  state.settlementsLeft--;
   state.hash.mix(position ^ how);
   if (queue.stream !== undefined) {
     letGo(state, queue, position);

@@ -22,7 +22,7 @@ import { type BatchHeader, PAYLOAD_FORMAT, readBatchHeader, readCommand } from '
 import { expireDue, isExpiryDue } from './expire-due.ts';
 import { checkInvariants } from './invariants.ts';
 import { applyLeaderCommand } from './leader-commands.ts';
-import { DELIVERIES_PER_STEP, DUE_QUEUES_PER_STEP, EXPIRIES_PER_STEP, REFERENCES_PER_STEP } from './limits.ts';
+import { STEP_SHARES, type StepShares } from './limits.ts';
 import type { Outcome } from './outcomes.ts';
 import { noteUse } from './queue-deadline.ts';
 import { QueueState } from './queue-state.ts';
@@ -58,16 +58,18 @@ const LOOK_AT_READY: ReadonlySet<CommandKind> = new Set([
 /** The state machine of one shard: many queues behind one log. Pure; see `ShardEffects` for what comes out. */
 export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable {
   #state: ShardState;
+  readonly #shares: StepShares;
 
-  constructor(state = new ShardState()) {
+  constructor(state = new ShardState(), shares = STEP_SHARES) {
     this.#state = state;
+    this.#shares = shares;
   }
 
   /** A machine equal to the one whose pages these are; `pages` in any order, each key once. */
-  static restore(pages: Iterable<Page>, at: EntryId): ShardMachine {
+  static restore(pages: Iterable<Page>, at: EntryId, shares?: StepShares): ShardMachine {
     const state = restoreState(pages);
     assert(state.applied <= at.index, () => `pages of entry ${state.applied} for a checkpoint at ${at.index}`);
-    return new ShardMachine(state);
+    return new ShardMachine(state, shares);
   }
 
   /** From here on this machine is what `other` was: a snapshot was installed. `other` is not used any more. */
@@ -219,14 +221,7 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
     const format = reader.u8();
     assert(format === PAYLOAD_FORMAT, () => `payload of format ${format}`);
     state.timeMs = Math.max(state.timeMs, reader.f64());
-    state.referencesLeft = REFERENCES_PER_STEP;
-    continueReturns(state);
-    state.referencesLeft = REFERENCES_PER_STEP;
-    continueDrops(state);
-    state.referencesLeft = REFERENCES_PER_STEP;
-    state.deliveriesLeft = DELIVERIES_PER_STEP;
-    state.expiriesLeft = EXPIRIES_PER_STEP;
-    state.dueQueuesLeft = DUE_QUEUES_PER_STEP;
+    this.#beginStep();
     expireDue(state);
     while (reader.remaining > 0) {
       const end = reader.u32() + reader.position;
@@ -234,6 +229,21 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
       this.#handOut();
     }
     this.#handOut();
+  }
+
+  /** What is left over has shares of its own: however much it is, the entry's own work begins, too. */
+  #beginStep(): void {
+    const state = this.#state;
+    const { settlements, drops, deliveries, expiries, dueQueues } = this.#shares;
+    state.settlementsLeft = settlements;
+    state.dropsLeft = drops;
+    continueReturns(state);
+    continueDrops(state);
+    state.settlementsLeft = settlements;
+    state.dropsLeft = drops;
+    state.deliveriesLeft = deliveries;
+    state.expiriesLeft = expiries;
+    state.dueQueuesLeft = dueQueues;
   }
 
   /** Consumers come first: what expires at once is theirs, or nobody's. */

@@ -83,7 +83,8 @@ export class ShardState extends StatePage {
 
   /** Of the `apply` under way. */
   effects = new ShardEffects();
-  referencesLeft = 0;
+  settlementsLeft = 0;
+  dropsLeft = 0;
   deliveriesLeft = 0;
   expiriesLeft = 0;
   dueQueuesLeft = 0;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Settlement, writeContinue, writeFence } from '../../src/queue/commands.ts';
 import { checkBatch } from '../../src/queue/entry-codec.ts';
+import { STEP_SHARES, type StepShares } from '../../src/queue/limits.ts';
 import { ShardMachine } from '../../src/queue/shard-machine.ts';
 import type { Page } from '../../src/raft/checkpoint.ts';
 import { nodeOf, Slots, type Step, stepArb, writeOf } from '../support/shard-actions.ts';
@@ -19,14 +20,26 @@ import {
 } from '../support/shard-driver.ts';
 import { ShardRunner } from '../support/shard-runner.ts';
 
+/** So little in one step that much is left over; undefined: what a node does. */
+const sharesArb: fc.Arbitrary<StepShares | undefined> = fc
+  .constantFrom(undefined, 1, 3, 10)
+  .map(share => share && { ...STEP_SHARES, settlements: share, drops: share, deliveries: share });
 const historyArb = fc.array(stepArb, { minLength: 1, maxLength: 30, size: 'max' });
 
 describe('a shard under any history of commands', () => {
   it('does what a naive model does, and conserves messages after every command', () => {
     fc.assert(
       fc.property(historyArb, history => {
-        const runner = new ShardRunner();
-        for (const step of history) runner.run(step);
+        runAll(history);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('does the same in small steps', () => {
+    fc.assert(
+      fc.property(historyArb, sharesArb, (history, shares) => {
+        runAll(history, shares);
       }),
       { numRuns: 300 },
     );
@@ -34,9 +47,9 @@ describe('a shard under any history of commands', () => {
 
   it('gives equal bytes on two replicas', () => {
     fc.assert(
-      fc.property(historyArb, history => {
-        const { driver } = runAll(history);
-        const other = new ShardMachine();
+      fc.property(historyArb, sharesArb, (history, shares) => {
+        const { driver } = runAll(history, shares);
+        const other = new ShardMachine(undefined, shares);
         for (const [index, payload] of driver.log) other.apply({ index, term: 1 }, payload);
         expectEqualPages(dump(other, driver.index), dump(driver.machine, driver.index));
       }),
@@ -46,14 +59,14 @@ describe('a shard under any history of commands', () => {
 
   it('continues from a checkpoint at any entry as if it had never stopped', () => {
     fc.assert(
-      fc.property(historyArb, history => {
-        const { driver } = runAll(history);
-        const straight = new ShardMachine();
-        const restored: ShardMachine[] = [new ShardMachine()];
+      fc.property(historyArb, sharesArb, (history, shares) => {
+        const { driver } = runAll(history, shares);
+        const straight = new ShardMachine(undefined, shares);
+        const restored: ShardMachine[] = [new ShardMachine(undefined, shares)];
         for (const [index, payload] of driver.log) {
           straight.apply({ index, term: 1 }, payload);
           for (const machine of restored) machine.apply({ index, term: 1 }, payload);
-          restored.push(ShardMachine.restore(dump(straight, index), { term: 1, index }));
+          restored.push(ShardMachine.restore(dump(straight, index), { term: 1, index }, shares));
         }
         const expected = dump(straight, driver.index);
         for (const machine of restored) {
@@ -153,8 +166,8 @@ describe('bytes from another node', () => {
   });
 });
 
-function runAll(history: readonly Step[]): ShardRunner {
-  const runner = new ShardRunner();
+function runAll(history: readonly Step[], shares?: StepShares): ShardRunner {
+  const runner = new ShardRunner(shares);
   for (const step of history) runner.run(step);
   return runner;
 }

@@ -22,6 +22,7 @@ import {
 } from '../../src/queue/commands.ts';
 import type { BodyReference, ShardEffects } from '../../src/queue/effects.ts';
 import { checkBatch, writeBatch, writeLeaderBatch, writePayloadHeader } from '../../src/queue/entry-codec.ts';
+import type { StepShares } from '../../src/queue/limits.ts';
 import { decodeMessageBlock, type MessageFields } from '../../src/queue/message-block.ts';
 import type { Outcome } from '../../src/queue/outcomes.ts';
 import { ShardMachine } from '../../src/queue/shard-machine.ts';
@@ -114,13 +115,25 @@ export function encodeCommands(writes: readonly Write[]): Uint8Array {
 
 /** A shard with one replica and the log that it applied; sends batches as nodes do. */
 export class ShardDriver {
-  machine = new ShardMachine();
+  machine: ShardMachine;
+  readonly #shares: StepShares | undefined;
   /** Payloads by entry index. */
   readonly log = new Map<number, Uint8Array>();
   readonly #senders = new Map<NodeId, SenderState>();
   index = 0;
   /** Shard time that passed beside one millisecond per entry. */
   waitedMs = 0;
+
+  constructor(shares?: StepShares) {
+    this.#shares = shares;
+    this.machine = new ShardMachine(undefined, shares);
+  }
+
+  /** The replica goes on from a checkpoint of its state. */
+  restore(): void {
+    const at = { term: 1, index: this.index };
+    this.machine = ShardMachine.restore(dump(this.machine, this.index), at, this.#shares);
+  }
 
   sender(node: NodeId): SenderState {
     let sender = this.#senders.get(node);

@@ -2,12 +2,12 @@ import { expect } from 'vitest';
 import { incarnation, type NodeId } from '../../src/lib/ids.ts';
 import { writeContinue, writeFence, writeNameRemoved } from '../../src/queue/commands.ts';
 import type { ShardEffects } from '../../src/queue/effects.ts';
-import { ShardMachine } from '../../src/queue/shard-machine.ts';
+import type { StepShares } from '../../src/queue/limits.ts';
 import { compareEffects, compareState } from '../simulation/model/compare.ts';
 import type { ModelListener } from '../simulation/model/model-state.ts';
 import { ShardModel } from '../simulation/model/shard-model.ts';
 import { type BatchStep, nodeOf, Slots, type Step, writeOf } from './shard-actions.ts';
-import { dump, enqueue, ShardDriver } from './shard-driver.ts';
+import { enqueue, ShardDriver } from './shard-driver.ts';
 
 const NOBODY_LISTENS: ModelListener = {
   entered: () => {},
@@ -21,10 +21,8 @@ const NOBODY_LISTENS: ModelListener = {
 
 /** Runs steps on a driver; after each one everything that can be asked is what a naive model says. */
 export class ShardRunner {
-  readonly driver = new ShardDriver();
-  readonly model = new ShardModel(NOBODY_LISTENS, message => {
-    throw new Error(message);
-  });
+  readonly driver: ShardDriver;
+  readonly model: ShardModel;
   readonly #slots = new Slots();
   readonly #lastBatch = new Map<NodeId, Uint8Array>();
   /** A batch of an incarnation that was fenced, on its way since then. */
@@ -33,10 +31,18 @@ export class ShardRunner {
   readonly #live = new Map<number, number>();
   #bodies = 0;
 
+  constructor(shares?: StepShares) {
+    this.driver = new ShardDriver(shares);
+    const fail = (message: string): never => {
+      throw new Error(message);
+    };
+    this.model = new ShardModel(NOBODY_LISTENS, fail, shares);
+  }
+
   run(step: Step): void {
     const { driver } = this;
     if (step.do === 'restore') {
-      driver.machine = ShardMachine.restore(dump(driver.machine, driver.index), { term: 1, index: driver.index });
+      driver.restore();
       this.#checkState();
       return;
     }

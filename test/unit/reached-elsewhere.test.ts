@@ -7,7 +7,7 @@ import { SeededRandom } from '../../src/lib/random.ts';
 import { countReached } from '../../src/lib/reached.ts';
 import { Settlement, writeContinue } from '../../src/queue/commands.ts';
 import { DeliveryList } from '../../src/queue/effects.ts';
-import { DELIVERIES_PER_STEP, DUE_QUEUES_PER_STEP, REFERENCES_PER_STEP } from '../../src/queue/limits.ts';
+import { STEP_SHARES } from '../../src/queue/limits.ts';
 import { Raft } from '../../src/raft/raft.ts';
 import { DEFAULT_OPTIONS } from '../scenario/replica.ts';
 import { REACHED_ELSEWHERE } from '../simulation/reached-marks.ts';
@@ -50,7 +50,7 @@ function attachedClient(): ShardClient {
 
 /** A queue with more messages than one entry may settle or hand out. */
 function withBacklog(driver: ShardDriver): ShardDriver {
-  const countMax = Math.max(DELIVERIES_PER_STEP, REFERENCES_PER_STEP) + 10;
+  const countMax = Math.max(STEP_SHARES.deliveries, STEP_SHARES.settlements) + 10;
   for (let count = 0; count < countMax; ) {
     const batch = Array.from({ length: 1_000 }, () => enqueue('m'));
     driver.run(BOB, ...batch);
@@ -128,7 +128,9 @@ const PATHS: Readonly<Record<string, () => void>> = {
   },
   'shard.due-queues-left-over': () => {
     const driver = new ShardDriver();
-    const queues = Array.from({ length: DUE_QUEUES_PER_STEP + 1 }, (_, i) => declare(queueId(i + 1), { expiresMs: 5 }));
+    const queues = Array.from({ length: STEP_SHARES.dueQueues + 1 }, (_, i) =>
+      declare(queueId(i + 1), { expiresMs: 5 }),
+    );
     driver.run(BOB, ...queues);
     driver.waitedMs += 5;
     driver.lead(writeContinue);
@@ -141,7 +143,7 @@ const PATHS: Readonly<Record<string, () => void>> = {
   'shard.return-work-left-over': () => {
     const driver = new ShardDriver();
     driver.run(ALICE, declare(), consume(1));
-    withBacklog(driver).run(ALICE, settle(Settlement.settle, 1, 1, REFERENCES_PER_STEP + 5));
+    withBacklog(driver).run(ALICE, settle(Settlement.settle, 1, 1, STEP_SHARES.settlements + 5));
   },
 };
 

@@ -57,8 +57,7 @@ export function compareCounts(model: ShardModel, machine: ShardMachine): string 
     if (wrong !== undefined) return `queue ${found.id}: ${wrong}`;
   }
   if (tombstones !== model.tombstones.size) return `${tombstones} tombstones, but should be ${model.tombstones.size}`;
-  const members = model.members.all().length;
-  return sessions === members ? undefined : `${sessions} sessions, but should be ${members}`;
+  return sessions === model.sessions ? undefined : `${sessions} sessions, but should be ${model.sessions}`;
 }
 
 function compareQueue(found: QueueOverview, queue: ModelQueue): string | undefined {
@@ -114,6 +113,8 @@ export function compareState(model: ShardModel, machine: ShardMachine): string |
     if (!machine.isFenced(node, through as never)) return `node ${node} was fenced through ${through}, and is not`;
     if (machine.isFenced(node, (through + 1) as never)) return `node ${node} is fenced above ${through}`;
   }
+  // What a purge or a deletion has left behind is there until its bodies are released.
+  if (machine.continuationWanted) return undefined;
   return differs('living bytes by entry', livingOf(machine), livingIn(model));
 }
 

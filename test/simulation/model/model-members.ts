@@ -22,6 +22,7 @@ export class ModelMembers {
       seenThrough: 0,
       topologyIndex: 0,
       outcomes: [],
+      isEnded: false,
       consumers: new Map(),
       uploads: new Map(),
     };

@@ -4,6 +4,7 @@ import { CommandKind, type DecodedCommand, Settlement } from '../../../src/queue
 import type { BodyPart, ConsumerAddress } from '../../../src/queue/effects.ts';
 import type { Outcome } from '../../../src/queue/outcomes.ts';
 import type { MessageCounters } from '../../../src/queue/shard-state.ts';
+import { ModelReturns } from './model-returns.ts';
 import {
   bytesOf,
   type ModelConsumer,
@@ -21,6 +22,7 @@ const NO_SUCH_QUEUE: Outcome = { kind: 'no-such-queue' };
 export class ModelQueues {
   readonly all = new Map<QueueId, ModelQueue>();
   readonly tombstones = new ModelTombstones();
+  readonly returns = new ModelReturns(this);
   readonly counters: MessageCounters = {
     enqueued: 0,
     ready: 0,
@@ -96,13 +98,14 @@ export class ModelQueues {
     return queue.ring[0];
   }
 
-  /** The first one in turn got a message and is the last one of its priority now. */
-  rotate({ ring }: ModelQueue): void {
-    takeTurn(ring, ring.shift()!);
+  /** Who got a message is the last one of its priority now. */
+  rotate(queue: ModelQueue, consumer: ModelConsumer): void {
+    queue.ring = queue.ring.filter(other => other !== consumer);
+    takeTurn(queue.ring, consumer);
   }
 
   /** Perhaps it can take a message now: its turn comes after all others of its priority. */
-  #offer(consumer: ModelConsumer): void {
+  offer(consumer: ModelConsumer): void {
     const ring = consumer.queue?.ring;
     if (canTake(consumer) && ring?.includes(consumer) === false) takeTurn(ring, consumer);
   }
@@ -154,13 +157,13 @@ export class ModelQueues {
   }
 
   settleRange(consumer: ModelConsumer, how: Settlement, first: number, last: number): void {
-    const numbers = [...consumer.held.keys()].filter(number => number >= first && number <= last);
-    if (numbers.length === 0) this.counters.ignoredSettlements++;
-    for (const number of numbers) this.#settleOne(consumer, how, number);
-    if (numbers.length > 0) this.#offer(consumer);
+    const holdsAny = [...consumer.held.keys()].some(number => number >= first && number <= last);
+    if (holdsAny) this.returns.settle(consumer, how, first, last);
+    else this.counters.ignoredSettlements++;
   }
 
-  #settleOne(consumer: ModelConsumer, how: Settlement, number: number): void {
+  /** The consumer does not hold the message any more. */
+  end(consumer: ModelConsumer, how: Settlement, number: number): void {
     const message = consumer.held.get(number)!;
     consumer.held.delete(number);
     const departure = how === Settlement.settle ? 'settled' : 'discarded';
@@ -194,6 +197,7 @@ export class ModelQueues {
           ready: [],
           consumers: [],
           ring: [],
+          turn: undefined,
           places: 0,
           usedMs: this.timeMs,
         });
@@ -207,7 +211,7 @@ export class ModelQueues {
         const consumer = session.consumers.get(command.consumer);
         if (consumer === undefined) return undefined;
         consumer.credit = command;
-        this.#offer(consumer);
+        this.offer(consumer);
         return undefined;
       }
       case CommandKind.cancel:
@@ -215,7 +219,8 @@ export class ModelQueues {
         const consumer = session.consumers.get(command.consumer);
         if (consumer === undefined) return undefined;
         this.#stop(consumer);
-        if (command.kind === CommandKind.release) this.release(consumer);
+        if (command.kind === CommandKind.release) this.returns.release(consumer);
+        else this.#handOver(consumer);
         return undefined;
       }
       default:
@@ -270,11 +275,13 @@ export class ModelQueues {
     }
     queue.usedMs = this.timeMs;
     const { consumer: id, tag, exclusive: isExclusive } = command;
-    const state = singleActive && others.length > 0 ? 'waiting' : 'active';
+    const state = singleActive && queue.turn !== undefined ? 'waiting' : 'active';
     const priority = isStream(queue) ? 0 : command.priority;
     const cursor = isStream(queue) ? placeOf(queue, command.offset, this.timeMs) : -1;
     const added = { id, tag, isExclusive, priority, cursor, state, credit: command } as const;
-    this.#offer(this.#addConsumer(session, queue, added));
+    const consumer = this.#addConsumer(session, queue, added);
+    if (singleActive && state === 'active') queue.turn = consumer;
+    this.offer(consumer);
     return undefined;
   }
 
@@ -321,7 +328,7 @@ export class ModelQueues {
     return consumer;
   }
 
-  /** Nothing more is handed out to it; an auto-delete queue goes with its last consumer. Whoever waits longest takes its turn. */
+  /** Nothing more is handed out to it; an auto-delete queue goes with its last consumer. */
   #stop(consumer: ModelConsumer): void {
     const { queue } = consumer;
     if (!isConsuming(consumer) || queue === undefined) return;
@@ -329,20 +336,27 @@ export class ModelQueues {
     queue.usedMs = this.timeMs;
     queue.ring = queue.ring.filter(other => other !== consumer);
     if (queue.config.autoDelete && !queue.consumers.some(isConsuming)) this.#deleteQueue(queue);
-    const waiting = queue.consumers.filter(({ state }) => state === 'waiting');
-    if (waiting.length === 0 || queue.consumers.some(({ state }) => state === 'active')) return;
-    const highest = Math.max(...waiting.map(({ priority }) => priority));
-    const next = waiting.find(({ priority }) => priority === highest)!;
-    next.state = 'active';
-    this.#offer(next);
   }
 
-  release(consumer: ModelConsumer): void {
-    for (const number of [...consumer.held.keys()]) this.#settleOne(consumer, Settlement.return, number);
+  /** If it was its turn, it is now that of whoever waits longest with the highest priority. */
+  #handOver(consumer: ModelConsumer): void {
+    const { queue } = consumer;
+    if (queue === undefined || queue.turn !== consumer) return;
+    const waiting = queue.consumers.filter(({ state }) => state === 'waiting');
+    const highest = Math.max(...waiting.map(({ priority }) => priority));
+    queue.turn = waiting.find(({ priority }) => priority === highest);
+    if (queue.turn === undefined) return;
+    queue.turn.state = 'active';
+    this.offer(queue.turn);
+  }
+
+  /** It holds nothing any more. */
+  forget(consumer: ModelConsumer): void {
     this.#stop(consumer);
     consumer.session.consumers.delete(consumer.id);
     const { queue } = consumer;
     queue?.consumers.splice(queue.consumers.indexOf(consumer), 1);
+    this.#handOver(consumer);
   }
 
   #deleteQueue(queue: ModelQueue): void {
@@ -402,8 +416,9 @@ function takeTurn(ring: ModelConsumer[], consumer: ModelConsumer): void {
   ring.splice(behind === -1 ? ring.length : behind, 0, consumer);
 }
 
-export const canTake = ({ state, credit, held, last, bytes }: ModelConsumer): boolean =>
+export const canTake = ({ session, state, credit, held, last, bytes }: ModelConsumer): boolean =>
   state === 'active' &&
+  !session.isEnded &&
   (credit.prefetch === 0 || held.size < credit.prefetch) &&
   last < credit.deliverThrough &&
   bytes < credit.bytesThrough;

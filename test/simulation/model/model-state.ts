@@ -30,6 +30,8 @@ export interface ModelQueue {
   readonly consumers: ModelConsumer[];
   /** Those that wait for messages, the next to be served first: by priority, then in turn. */
   ring: ModelConsumer[];
+  /** With a single active consumer: the one whose turn it is, until all that it holds has come back. */
+  turn: ModelConsumer | undefined;
   places: number;
   /** Shard time of the last get, declaration, begin or end of a consumer. */
   usedMs: number;
@@ -67,6 +69,8 @@ export interface ModelSession {
   seenThrough: number;
   topologyIndex: number;
   outcomes: SequencedOutcome[];
+  /** It is fenced. */
+  isEnded: boolean;
   readonly consumers: Map<ConsumerId, ModelConsumer>;
   readonly uploads: Map<number, ModelUpload>;
 }

@@ -1,13 +1,22 @@
 import { ByteReader } from '../../../src/lib/bytes.ts';
-import { consumerId, type LogIndex, type QueueId, queueId } from '../../../src/lib/ids.ts';
+import {
+  type ConsumerId,
+  consumerId,
+  type Incarnation,
+  type LogIndex,
+  type NodeId,
+  type QueueId,
+  queueId,
+} from '../../../src/lib/ids.ts';
 import { CommandKind, type DecodedCommand, EnqueueFlag, Settlement } from '../../../src/queue/commands.ts';
 import type { BodyPart, ConsumerAddress, ShardEffects } from '../../../src/queue/effects.ts';
 import { type BatchHeader, readBatchHeader, readCommand } from '../../../src/queue/entry-codec.ts';
+import { STEP_SHARES, type StepShares } from '../../../src/queue/limits.ts';
 import type { MessageCounters } from '../../../src/queue/shard-state.ts';
 import { DeliveryReader } from './delivery-reader.ts';
 import { ModelMembers } from './model-members.ts';
 import { canTake, ModelQueues } from './model-queues.ts';
-import type { ModelListener, ModelQueue, ModelSession } from './model-state.ts';
+import type { Departure, ModelListener, ModelQueue, ModelSession } from './model-state.ts';
 import type { ModelTombstones } from './model-tombstones.ts';
 
 /** What is expected of the effects of one entry. */
@@ -30,21 +39,27 @@ const LOOK_AT_READY: ReadonlySet<CommandKind> = new Set([
 
 /**
  * What a shard promises, written with arrays and maps, one message at a time. It follows a log and says for each entry what must come
- * out of it. Only the order in which several queues are looked at is left open. Work is never left over: entries must concern fewer
- * messages than one step of the machine does.
+ * out of it. Only the order in which several queues are looked at is left open, and, once a queue was left to the next entry, which
+ * of several consumers of one priority comes first. Of what ends by itself nothing is left over: less must be due at once than one step
+ * of the machine does.
  */
 export class ShardModel {
   readonly members = new ModelMembers();
   readonly #all: ModelQueues;
   readonly #listener: ModelListener;
   readonly #fail: (message: string) => never;
+  readonly #shares: StepShares;
+  /** Queues were left to the next entry. */
+  #isOrderKnown = true;
+  #handedOut = 0;
   /** The entry that is being followed. */
   #index: LogIndex = 0;
   #expected: Expected = { answers: [], refusals: [], cancelled: [], deleted: [] };
 
-  constructor(listener: ModelListener, fail: (message: string) => never) {
+  constructor(listener: ModelListener, fail: (message: string) => never, shares = STEP_SHARES) {
     this.#listener = listener;
     this.#fail = fail;
+    this.#shares = shares;
     this.#all = new ModelQueues(listener);
   }
 
@@ -61,9 +76,20 @@ export class ShardModel {
     return this.#all.counters;
   }
 
+  /** Sessions that the shard knows, also those that end. */
+  get sessions(): number {
+    return this.members.all().length + this.#all.returns.ending;
+  }
+
   /** As of the entry that was followed last. */
   get timeMs(): number {
     return this.#all.timeMs;
+  }
+
+  /** How a delivery that its consumer still holds will end. */
+  endOf(node: NodeId, started: Incarnation, id: ConsumerId, number: number): Departure | 'returned' | undefined {
+    const consumer = this.members.find(node, started)?.consumers.get(id);
+    return consumer && this.#all.returns.endOf(consumer, number);
   }
 
   /** Whether a piece of a message that is alive, or is being uploaded, lies there. */
@@ -88,12 +114,17 @@ export class ShardModel {
       const reader = new ByteReader(payload);
       reader.skip(1);
       this.#all.timeMs = Math.max(this.#all.timeMs, reader.f64());
+      this.#handedOut = 0;
+      this.#all.returns.left = this.#shares.settlements;
+      this.#all.returns.continue();
+      this.#all.returns.left = this.#shares.settlements;
       this.#all.expire();
       while (reader.remaining > 0) {
         const end = reader.u32() + reader.position;
         this.#batch(reader, readBatchHeader(reader), end, deliveries);
         this.#handOutAll(deliveries);
       }
+      this.#handOutAll(deliveries);
     }
     if (!deliveries.isDone) this.#fail(`entry ${index} hands out more than it may: ${deliveries.describe()}`);
     return this.#expected;
@@ -108,6 +139,10 @@ export class ShardModel {
     for (let unserved = this.#unserved(); unserved !== undefined; unserved = this.#unserved()) {
       const next = deliveries.take();
       if (next === undefined) {
+        if (this.#handedOut === this.#shares.deliveries) {
+          this.#isOrderKnown = false;
+          break;
+        }
         const { queue, consumer } = unserved;
         this.#fail(
           `queue ${queue.id} has ${queue.ready.length} messages ready and consumer ${consumer.id} of node ` +
@@ -129,10 +164,12 @@ export class ShardModel {
       const message = this.#all.offered(queue, consumer);
       if (message === undefined) this.#fail(`${name}: queue ${queue.id} has no message ready`);
       const served = this.#all.next(queue);
-      if (served !== consumer) this.#fail(`${name}: it is the turn of consumer ${served?.id}`);
+      const isTurn = served === consumer || (!this.#isOrderKnown && served?.priority === consumer.priority);
+      if (!isTurn) this.#fail(`${name}: it is the turn of consumer ${served?.id}`);
       if (address.queue !== queue.id) this.#fail(`${name} comes from queue ${address.queue}, not ${queue.id}`);
       const number = this.#all.handOut(queue, consumer);
-      this.#all.rotate(queue);
+      this.#all.rotate(queue, consumer);
+      this.#handedOut++;
       const problem = deliveries.compare(next, number, message, queue.config.stream !== undefined);
       if (problem !== undefined) this.#fail(`${name}: ${problem}`);
     }
@@ -247,9 +284,10 @@ export class ShardModel {
   #lead(command: DecodedCommand): void {
     if (command.kind === CommandKind.fence) {
       for (const session of this.members.fence(command.node, command.incarnation)) {
+        session.isEnded = true;
         session.outcomes = [];
         session.uploads.clear();
-        for (const consumer of [...session.consumers.values()]) this.#all.release(consumer);
+        this.#all.returns.fence(session);
       }
       this.#prune();
     } else if (command.kind === CommandKind.nameRemoved) {

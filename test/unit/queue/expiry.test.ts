@@ -11,7 +11,7 @@ import {
 } from '../../../src/queue/commands.ts';
 import { NEVER } from '../../../src/queue/deadlines.ts';
 import type { ShardEffects } from '../../../src/queue/effects.ts';
-import { DUE_QUEUES_PER_STEP, EXPIRIES_PER_STEP } from '../../../src/queue/limits.ts';
+import { STEP_SHARES } from '../../../src/queue/limits.ts';
 import { ShardMachine } from '../../../src/queue/shard-machine.ts';
 import {
   ALICE,
@@ -42,7 +42,7 @@ function wait(driver: ShardDriver, ms: number): ShardEffects {
 }
 
 function restart(driver: ShardDriver): void {
-  driver.machine = ShardMachine.restore(dump(driver.machine, driver.index), { term: 1, index: driver.index });
+  driver.restore();
 }
 
 const messages = (driver: ShardDriver) => driver.machine.overview().messages;
@@ -139,7 +139,7 @@ describe('a message that waited for too long', () => {
   it('of several that come to their end at once goes in steps, also over a restart, and is not handed out in between', () => {
     const driver = new ShardDriver();
     driver.run(ALICE, declare(QUEUE, { messageTtlMs: 1_000 }));
-    const sent = 2 * EXPIRIES_PER_STEP + 2_000;
+    const sent = 2 * STEP_SHARES.expiries + 2_000;
     for (let i = 0; i < sent; i += 1_000) {
       driver.run(ALICE, ...Array.from({ length: 1_000 }, () => enqueue('m')));
     }
@@ -148,7 +148,7 @@ describe('a message that waited for too long', () => {
     expect(outcomes(effects)).toEqual([{ kind: 'empty' }]);
     expect(driver.bodies(effects)).toEqual([]);
     expect(effects.continuationWanted).toBe(true);
-    expect(messages(driver).expired).toBe(EXPIRIES_PER_STEP);
+    expect(messages(driver).expired).toBe(STEP_SHARES.expiries);
     const copy = ShardMachine.restore(dump(driver.machine, driver.index), { term: 1, index: driver.index });
     driver.lead(writeContinue);
     expect(driver.machine.continuationWanted).toBe(true);
@@ -246,7 +246,7 @@ describe('a queue that expires', () => {
 
   it('goes in steps when thousands do, the earliest first, and expires what expired before it', () => {
     const driver = new ShardDriver();
-    const queues = DUE_QUEUES_PER_STEP + 500;
+    const queues = STEP_SHARES.dueQueues + 500;
     for (let i = 0; i < queues; i += 500) {
       const some = Array.from({ length: 500 }, (_, n) => declare(queueId(queues - i - n), { expiresMs: 2_000 }));
       driver.run(ALICE, ...some);
@@ -255,7 +255,7 @@ describe('a queue that expires', () => {
     driver.waitedMs += 5_000;
     const first = driver.lead(writeContinue);
     // One look was for the message.
-    expect(first.queuesDeleted).toHaveLength(DUE_QUEUES_PER_STEP - 1);
+    expect(first.queuesDeleted).toHaveLength(STEP_SHARES.dueQueues - 1);
     expect(first.queuesDeleted[0]?.id).toBe(queues - 499);
     expect(first.continuationWanted).toBe(true);
     const second = driver.lead(writeContinue);

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { consumerId } from '../../../src/lib/ids.ts';
 import { Settlement, writeContinue, writeFence, writePurge, writeRelease } from '../../../src/queue/commands.ts';
-import { REFERENCES_PER_STEP } from '../../../src/queue/limits.ts';
-import { ShardMachine } from '../../../src/queue/shard-machine.ts';
+import { STEP_SHARES } from '../../../src/queue/limits.ts';
 import { ALICE, BOB, consume, declare, dump, enqueue, QUEUE, ShardDriver, settle } from '../../support/shard-driver.ts';
 
 /** `count` messages, all of them with consumer 1 of Alice. */
@@ -54,7 +53,7 @@ describe('a returned message', () => {
   it('survives a purge that happened while it was held, also when the purged bodies are not released yet', () => {
     const driver = new ShardDriver();
     driver.run(ALICE, declare(), consume(1, { prefetch: 1 }));
-    publish(driver, 3 * REFERENCES_PER_STEP);
+    publish(driver, 3 * STEP_SHARES.settlements);
     const purged = driver.run(ALICE, out => writePurge(out, QUEUE));
     expect(purged.continuationWanted).toBe(true);
     driver.run(ALICE, out => writeRelease(out, consumerId(1)));
@@ -65,13 +64,12 @@ describe('a returned message', () => {
 
 describe('a purge of returned messages', () => {
   it('is remembered by a replica that is restored before their bodies are released', () => {
-    const driver = heldByAlice(5 * REFERENCES_PER_STEP);
+    const driver = heldByAlice(5 * STEP_SHARES.settlements);
     driver.run(ALICE, out => writeRelease(out, consumerId(1)));
     finish(driver);
     driver.run(ALICE, out => writePurge(out, QUEUE));
     expect(driver.machine.continuationWanted).toBe(true);
-    const at = { term: 1, index: driver.index };
-    driver.machine = ShardMachine.restore(dump(driver.machine, driver.index), at);
+    driver.restore();
     expect(driver.bodies(driver.run(BOB, enqueue('new'), consume(1)))).toEqual(['new']);
     finish(driver);
   });
@@ -93,16 +91,16 @@ describe('settling', () => {
   });
 
   it('a range above the bound of one entry goes on with later entries', () => {
-    const driver = heldByAlice(2.5 * REFERENCES_PER_STEP);
-    const effects = driver.run(ALICE, settle(Settlement.settle, 1, 1, 2.5 * REFERENCES_PER_STEP));
+    const driver = heldByAlice(2.5 * STEP_SHARES.settlements);
+    const effects = driver.run(ALICE, settle(Settlement.settle, 1, 1, 2.5 * STEP_SHARES.settlements));
     expect(effects.continuationWanted).toBe(true);
-    expect(driver.machine.overview().messages.settled).toBe(REFERENCES_PER_STEP);
+    expect(driver.machine.overview().messages.settled).toBe(STEP_SHARES.settlements);
     expect(finish(driver)).toBe(2);
-    expect(driver.machine.overview().messages).toMatchObject({ settled: 2.5 * REFERENCES_PER_STEP, checkedOut: 0 });
+    expect(driver.machine.overview().messages).toMatchObject({ settled: 2.5 * STEP_SHARES.settlements, checkedOut: 0 });
   });
 
   it('is not overtaken by the end of its consumer or of its node', () => {
-    const count = 2.5 * REFERENCES_PER_STEP;
+    const count = 2.5 * STEP_SHARES.settlements;
     for (const end of ['release', 'fence']) {
       const driver = heldByAlice(count);
       driver.run(ALICE, settle(Settlement.settle, 1, 1, count - 1));

@@ -9,14 +9,12 @@ import {
   writeFence,
   writeRelease,
 } from '../../../src/queue/commands.ts';
-import { REFERENCES_PER_STEP } from '../../../src/queue/limits.ts';
-import { ShardMachine } from '../../../src/queue/shard-machine.ts';
+import { STEP_SHARES } from '../../../src/queue/limits.ts';
 import {
   ALICE,
   BOB,
   consume,
   declare,
-  dump,
   enqueue,
   get,
   outcomes,
@@ -118,7 +116,7 @@ describe('a queue with a single active consumer', () => {
   ])('waits with the next until all is back when one that holds very much %s, over a restart too', (_how, end) => {
     const driver = alone(consume(1));
     driver.run(BOB, consume(1));
-    const count = REFERENCES_PER_STEP + 1_000;
+    const count = STEP_SHARES.settlements + 1_000;
     for (let sent = 0; sent < count; sent += 1_000)
       driver.run(BOB, ...Array.from({ length: 1_000 }, () => enqueue('m')));
     driver.run(BOB, enqueue('new'));
@@ -126,7 +124,7 @@ describe('a queue with a single active consumer', () => {
     expect(begun.deliveries.length).toBe(0);
     expect(begun.continuationWanted).toBe(true);
     driver.machine.checkInvariants();
-    driver.machine = ShardMachine.restore(dump(driver.machine, driver.index), { term: 1, index: driver.index });
+    driver.restore();
     const bodies = driver.bodies(driver.lead(goOn)).concat(driver.bodies(driver.lead(goOn)));
     driver.machine.checkInvariants();
     expect(bodies).toHaveLength(count + 1);
@@ -135,7 +133,7 @@ describe('a queue with a single active consumer', () => {
 
   it('knows who is active and who is next after a restart', () => {
     const driver = alone(consume(1), consume(2), consume(3, { priority: -1 }));
-    driver.machine = ShardMachine.restore(dump(driver.machine, driver.index), { term: 1, index: driver.index });
+    driver.restore();
     driver.run(BOB, consume(4));
     expect(statesOf(driver, BOB)).toEqual(['4 waiting']);
     expect(servedBy(driver, enqueue('a'))).toEqual([1]);

@@ -8,7 +8,7 @@ import {
   writePurge,
   writeRelease,
 } from '../../../src/queue/commands.ts';
-import { DELIVERIES_PER_STEP, READERS_MAX } from '../../../src/queue/limits.ts';
+import { READERS_MAX, STEP_SHARES } from '../../../src/queue/limits.ts';
 import { messageBlockBytes } from '../../../src/queue/message-block.ts';
 import { ShardMachine } from '../../../src/queue/shard-machine.ts';
 import type { StreamOffset } from '../../../src/queue/stream-offset.ts';
@@ -101,12 +101,12 @@ describe('a stream', () => {
   it('hands out a long backlog in steps', () => {
     const driver = stream();
     for (let i = 0; i < 3; i++) {
-      driver.run(BOB, ...Array.from({ length: DELIVERIES_PER_STEP / 2 }, (_, n) => enqueue(`${i}/${n}`)));
+      driver.run(BOB, ...Array.from({ length: STEP_SHARES.deliveries / 2 }, (_, n) => enqueue(`${i}/${n}`)));
     }
     const first = driver.run(ALICE, read(1));
-    expect(first.deliveries.length).toBe(DELIVERIES_PER_STEP);
+    expect(first.deliveries.length).toBe(STEP_SHARES.deliveries);
     expect(first.continuationWanted).toBe(true);
-    expect(driver.lead(writeContinue).deliveries.length).toBe(DELIVERIES_PER_STEP / 2);
+    expect(driver.lead(writeContinue).deliveries.length).toBe(STEP_SHARES.deliveries / 2);
   });
 
   it('lets nobody get single messages', () => {
@@ -208,7 +208,7 @@ describe('what waits for its share of an entry', () => {
   it('may all be too old by then', () => {
     const driver = new ShardDriver();
     driver.run(BOB, declare(QUEUE, { stream: { maxAgeMs: 1_000 } }));
-    driver.run(BOB, ...Array.from({ length: DELIVERIES_PER_STEP / 2 }, (_, n) => enqueue(`${n}`)));
+    driver.run(BOB, ...Array.from({ length: STEP_SHARES.deliveries / 2 }, (_, n) => enqueue(`${n}`)));
     driver.run(ALICE, ...[1, 2, 3].map(id => consume(id, { offset: FIRST })));
     driver.machine.checkInvariants();
     expect(driver.machine.continuationWanted).toBe(true);
@@ -223,7 +223,7 @@ describe('what waits for its share of an entry', () => {
     const other = queueId(8);
     const driver = new ShardDriver();
     driver.run(BOB, declare(QUEUE, { stream: { maxAgeMs: 1_000 } }), declare(other, {}));
-    driver.run(BOB, ...Array.from({ length: DELIVERIES_PER_STEP + 1 }, (_, n) => enqueue(`${n}`, other)));
+    driver.run(BOB, ...Array.from({ length: STEP_SHARES.deliveries + 1 }, (_, n) => enqueue(`${n}`, other)));
     driver.run(ALICE, consume(1, { offset: FIRST }));
     driver.run(ALICE, consume(2, { queue: other }), enqueue('a'));
     driver.waitedMs += 2_000;
@@ -234,11 +234,11 @@ describe('what waits for its share of an entry', () => {
   it('may be too old when credit comes with settlements that were left over', () => {
     const driver = new ShardDriver();
     driver.run(BOB, declare(QUEUE, { stream: { maxAgeMs: 1_000 } }));
-    driver.run(BOB, ...Array.from({ length: DELIVERIES_PER_STEP }, (_, n) => enqueue(`${n}`)));
-    driver.run(ALICE, consume(1, { offset: FIRST, prefetch: DELIVERIES_PER_STEP + 1 }));
+    driver.run(BOB, ...Array.from({ length: STEP_SHARES.deliveries }, (_, n) => enqueue(`${n}`)));
+    driver.run(ALICE, consume(1, { offset: FIRST, prefetch: STEP_SHARES.deliveries + 1 }));
     driver.waitedMs += 990;
     driver.run(BOB, enqueue('y'), enqueue('z'));
-    driver.run(ALICE, settle(Settlement.settle, 1, 1, DELIVERIES_PER_STEP + 1));
+    driver.run(ALICE, settle(Settlement.settle, 1, 1, STEP_SHARES.deliveries + 1));
     driver.waitedMs += 2_000;
     driver.lead(writeContinue);
     driver.machine.checkInvariants();
@@ -267,7 +267,7 @@ describe('readers of a stream', () => {
   it('do not hold up the other queues of their shard', () => {
     const other = queueId(8);
     const driver = stream({});
-    driver.run(BOB, declare(other), ...Array.from({ length: DELIVERIES_PER_STEP / 2 }, (_, n) => enqueue(`${n}`)));
+    driver.run(BOB, declare(other), ...Array.from({ length: STEP_SHARES.deliveries / 2 }, (_, n) => enqueue(`${n}`)));
     driver.run(ALICE, consume(99, { queue: other }), ...[1, 2, 3, 4, 5, 6, 7, 8].map(id => read(id)));
     driver.run(BOB, enqueue('urgent', other));
     const next = driver.lead(writeContinue);
