@@ -46,7 +46,7 @@ export function consume(state: ShardState, session: Session, command: Consume): 
 }
 
 export function setCredit(state: ShardState, session: Session, command: SetCredit): void {
-  const consumer = session.consumers.get(command.consumer);
+  const consumer = session.consumer(command.consumer);
   if (!consumer) return;
   state.tracker.touch(consumer.queue ?? state.sessions);
   consumer.setCredit(command);
@@ -54,14 +54,14 @@ export function setCredit(state: ShardState, session: Session, command: SetCredi
 }
 
 export function cancel(state: ShardState, session: Session, command: Cancel): void {
-  const consumer = session.consumers.get(command.consumer);
+  const consumer = session.consumer(command.consumer);
   if (!consumer) return;
   stopConsumer(state, consumer);
   if (consumer.queue) handOverFrom(state, consumer.queue, consumer);
 }
 
 export function release(state: ShardState, session: Session, command: Release): void {
-  const consumer = session.consumers.get(command.consumer);
+  const consumer = session.consumer(command.consumer);
   if (!consumer) return;
   stopConsumer(state, consumer);
   releaseConsumer(state, consumer);
@@ -73,7 +73,8 @@ export function get(state: ShardState, session: Session, command: Get): Outcome 
   if (queue.stream !== undefined) return { kind: 'no-get' };
   noteUse(state, queue);
   const known = session.consumers.get(command.consumer);
-  if (known && (known.queue !== queue || known.state !== 'getter')) return { kind: 'consumer-exists' };
+  if (known && (known.queue !== queue || known.state !== 'getter' || known.isLeaving))
+    return { kind: 'consumer-exists' };
   if (!hasReady(state, queue)) return { kind: 'empty' };
   const getter =
     known ??

@@ -57,8 +57,10 @@ export class Consumer {
   cursor: number;
   readonly unsettled: Unsettled;
 
-  /** Left-over settlements of this consumer: later ones wait behind them. */
+  /** Left-over work on what this consumer holds: later work waits behind it. */
   pendingWork = 0;
+  /** It is being released: as good as gone for every command. */
+  isLeaving = false;
 
   /** Neighbours in the queue's service order, or among those who wait to be active; undefined outside of both. */
   ringNext: Consumer | undefined = undefined;

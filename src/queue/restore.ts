@@ -186,6 +186,7 @@ class Restorer {
       case 'settle':
         return { kind: 'settle', consumer, how: work.how, next: work.next, last: work.last };
       case 'release':
+        consumer.isLeaving = true;
         return { kind: 'release', consumer };
       default:
         return unreachable(work);

@@ -34,6 +34,12 @@ export class Session {
     this.incarnation = started;
   }
 
+  /** The consumer that a command speaks of; undefined also for one that is being released. */
+  consumer(id: ConsumerId): Consumer | undefined {
+    const found = this.consumers.get(id);
+    return found?.isLeaving === true ? undefined : found;
+  }
+
   record(sequence: number, outcome: Outcome): void {
     this.outcomes.push({ sequence, outcome });
   }

@@ -31,6 +31,7 @@ export function settleRange(state: ShardState, consumer: Consumer, how: Settleme
 
 /** Returns everything that the consumer holds and forgets it. Its deliveries must have stopped. */
 export function releaseConsumer(state: ShardState, consumer: Consumer): void {
+  consumer.isLeaving = true;
   schedule(state, { kind: 'release', consumer }, consumer.pendingWork === 0);
 }
 

@@ -319,7 +319,7 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
   }
 
   #settleSeen(session: Session, id: ConsumerId, number: number): void {
-    const consumer = session.consumers.get(id);
+    const consumer = session.consumer(id);
     if (consumer) settleRange(this.#state, consumer, Settlement.settle, number, number);
   }
 
@@ -341,7 +341,7 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
 
   #settle(session: Session, reader: ByteReader, end: number): void {
     const how = reader.u8() as Settlement;
-    const consumer = session.consumers.get(reader.u32() as ConsumerId);
+    const consumer = session.consumer(reader.u32() as ConsumerId);
     while (reader.position < end) {
       const first = reader.u48();
       const last = reader.u48();

@@ -3,6 +3,7 @@ import { assert } from '../../src/lib/assert.ts';
 import type { GroupId, LogIndex, QueueId } from '../../src/lib/ids.ts';
 import { CommandKind } from '../../src/queue/commands.ts';
 import { NO_OFFSET, type ShardEffects } from '../../src/queue/effects.ts';
+import { STEP_SHARES } from '../../src/queue/limits.ts';
 import type { ShardMachine } from '../../src/queue/shard-machine.ts';
 import type { ApplyMeta } from '../../src/raft/state-machine.ts';
 import { Checker } from './checkers/checker.ts';
@@ -46,6 +47,8 @@ interface Fate {
 
 /** One delivery, as the log has it. */
 export interface LoggedDelivery {
+  readonly consumer: ModelConsumer;
+  readonly number: number;
   readonly id: number;
   readonly queue: QueueId;
   readonly deliveryCount: number;
@@ -161,12 +164,14 @@ export class Auditor extends Checker {
     this.#forgone.add(key);
   }
 
-  /** The settlement of a delivery was answered. */
+  /** The settlement of a delivery was answered: it is done, or comes before all that is asked for later. */
   settlementAnswered(group: GroupId, key: string, wanted: Departure | 'returned'): void {
     if (this.#lost.has(group)) return;
     const delivery = this.#deliveries.get(key)!;
-    if (delivery.end === wanted || delivery.end === 'deleted') return;
-    this.fail(`${key} was answered as ${wanted}; message ${delivery.id} is ${delivery.end ?? 'still held'}`);
+    const { consumer, number, id } = delivery;
+    const end = delivery.end ?? this.model(group)?.returns.endOf(consumer, number);
+    if (end === wanted || end === 'deleted') return;
+    this.fail(`${key} was answered as ${wanted}; message ${id} is ${end ?? 'still held'}`);
   }
 
   /** The answer to a get, count, purge, deletion or consume reached its client; answers come in the order of asking. */
@@ -261,6 +266,8 @@ export class Auditor extends Checker {
           },
         },
         message => this.fail(`group ${group}: ${message}`),
+        // What is in the memory of one node takes steps of the full size.
+        this.cluster.groups.includes(group) ? this.cluster.stepShares : STEP_SHARES,
       ),
     };
     book = created;
@@ -293,7 +300,8 @@ export class Auditor extends Checker {
     const isRead = this.#isStream(queue);
     const key = keyOf(consumer, number);
     const offset = isRead ? message.place : NO_OFFSET;
-    this.#deliveries.set(key, { id, queue, deliveryCount: attempts, offset, hasArrived: false, end: undefined });
+    const found = { consumer, number, id, queue, deliveryCount: attempts, offset };
+    this.#deliveries.set(key, { ...found, hasArrived: false, end: undefined });
     const { connection } = this.#records.get(id)!.message;
     if (isRead) {
       this.#noteFirst(`${connection} to ${keyOf(consumer, 0)}`, queue, id);

@@ -1,6 +1,7 @@
 import { assert } from '../../src/lib/assert.ts';
 import { type GroupId, groupId, type Incarnation, type NodeId, nodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
+import type { StepShares } from '../../src/queue/limits.ts';
 import type { EntryId } from '../../src/raft/messages.ts';
 import { Auditor } from './auditor.ts';
 import type { Checker } from './checkers/checker.ts';
@@ -16,7 +17,7 @@ import type { SimReplica } from './sim-replica.ts';
 import { SimStreams } from './sim-streams.ts';
 import { SimWeather } from './sim-weather.ts';
 import { Statistics } from './statistics.ts';
-import type { Swarm } from './swarm.ts';
+import { type Swarm, stepSharesOf } from './swarm.ts';
 import { Workload } from './workload/workload.ts';
 import type { World } from './world.ts';
 
@@ -33,6 +34,8 @@ export class Cluster {
   /** In the order of their ids, from 1. Those that are gone stay; new ones come to the end. */
   readonly nodes: SimNode[] = [];
   readonly groups: readonly GroupId[];
+  /** How much every replica of a shard does with one entry. */
+  readonly stepShares: StepShares;
   readonly network: SimNetwork<Packet>;
   readonly weather: SimWeather;
   readonly streams: SimStreams;
@@ -53,6 +56,7 @@ export class Cluster {
     this.world = world;
     this.swarm = swarm;
     this.#random = world.random('cluster');
+    this.stepShares = stepSharesOf(swarm.limits);
     this.groups = Array.from({ length: swarm.groups }, (_, i) => groupId(FIRST_GROUP + i));
     this.network = new SimNetwork<Packet>(world, swarm.network, this.statistics, {
       lifeOf: node => this.node(node).life,

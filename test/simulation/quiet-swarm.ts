@@ -37,6 +37,7 @@ export const QUIET_SWARM: Complete<Swarm> = {
     proposalBytesMax: 65_536,
     cachedBytesMax: 262_144,
     pageBytesMax: 65_536,
+    stepShare: undefined,
   },
   workload: {
     queues: 1,

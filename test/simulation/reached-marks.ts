@@ -10,11 +10,8 @@ export const REACHED_ELSEWHERE: Readonly<Record<string, string>> = {
   'client.unknown-consumer-cancelled': 'only a shard that broke its word forgets a consumer that it has confirmed',
   'leader.delivery-waits-for-network': 'its streams take whatever they are given',
   'raft.fetch-failed': 'a journal that cannot read an entry which was committed stops the node',
-  'shard.deliveries-left-over': 'one entry would have to hand out ten thousand messages',
   'shard.expiries-left-over': 'ten thousand messages would have to expire at once',
   'shard.due-queues-left-over': 'something would have to be due in a thousand queues at once',
-  'shard.reading-left-over': 'one entry would have to hand out ten thousand messages of a stream',
-  'shard.return-work-left-over': 'one entry would have to settle ten thousand messages',
 };
 
 /** The names of all marks (`reached('...')`) in the sources below `folder`, sorted. */

@@ -114,7 +114,11 @@ export class SimReplica implements HostedGroup {
     this.#installed = store.generationOf(group);
     this.#checkers = cluster.checkers;
     const loaded = start.from === 'checkpoint' ? start.loaded : undefined;
-    this.machine = loaded === undefined ? new ShardMachine() : ShardMachine.restore(loaded.pages, loaded.at);
+    const { stepShares } = cluster;
+    this.machine =
+      loaded === undefined
+        ? new ShardMachine(undefined, stepShares)
+        : ShardMachine.restore(loaded.pages, loaded.at, stepShares);
     if (loaded !== undefined) store.checkpointed(group, loaded.at.index);
     if (start.from === 'a-leader') store.resetLive(group);
     else this.#countLiveBodies();
@@ -143,7 +147,7 @@ export class SimReplica implements HostedGroup {
       {
         liveReferences: (first, last) => this.machine.liveReferences(first, last),
         prepare: replacing => {
-          const other = ShardMachine.restore(replacing.pages, replacing.at);
+          const other = ShardMachine.restore(replacing.pages, replacing.at, stepShares);
           return () => this.#replaceBy(other, replacing.at);
         },
       },

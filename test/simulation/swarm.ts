@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { STEP_SHARES, type StepShares } from '../../src/queue/limits.ts';
 
 export interface Range {
   readonly min: number;
@@ -64,7 +65,12 @@ export interface LimitSwarm {
   readonly proposalBytesMax: number;
   readonly cachedBytesMax: number;
   readonly pageBytesMax: number;
+  /** Messages that one entry hands out, settles, or drops because their queue is purged or deleted; absent: as a node does. */
+  readonly stepShare?: number | undefined;
 }
+
+export const stepSharesOf = ({ stepShare: share }: LimitSwarm): StepShares =>
+  share === undefined ? STEP_SHARES : { ...STEP_SHARES, settlements: share, drops: share, deliveries: share };
 
 /** What ends by itself. */
 export interface ExpirySwarm {
@@ -202,6 +208,7 @@ const limitArb: fc.Arbitrary<LimitSwarm> = fc.record({
   proposalBytesMax: fc.constantFrom(8_192, 65_536),
   cachedBytesMax: fc.constantFrom(512, 8_192, 262_144),
   pageBytesMax: fc.constantFrom(128, 1_024, 65_536),
+  stepShare: fc.option(fc.constantFrom(1, 4, 20), { nil: undefined, freq: 2 }),
 });
 
 const expiryArb: fc.Arbitrary<ExpirySwarm> = fc.record({

@@ -52,6 +52,6 @@ export class RebuildingChecker extends Checker {
   }
 
   #rebuild(machine: ShardMachine, index: LogIndex): ShardMachine {
-    return ShardMachine.restore(pagesOf(machine, index), { term: 0, index });
+    return ShardMachine.restore(pagesOf(machine, index), { term: 0, index }, this.cluster.stepShares);
   }
 }

@@ -7,6 +7,7 @@ import type { MessageCounters } from '../../../src/queue/shard-state.ts';
 import { ModelReturns } from './model-returns.ts';
 import {
   bytesOf,
+  consumerOf,
   type ModelConsumer,
   type ModelListener,
   type ModelMessage,
@@ -208,7 +209,7 @@ export class ModelQueues {
       case CommandKind.consume:
         return this.#consume(session, command);
       case CommandKind.credit: {
-        const consumer = session.consumers.get(command.consumer);
+        const consumer = consumerOf(session, command.consumer);
         if (consumer === undefined) return undefined;
         consumer.credit = command;
         this.offer(consumer);
@@ -216,7 +217,7 @@ export class ModelQueues {
       }
       case CommandKind.cancel:
       case CommandKind.release: {
-        const consumer = session.consumers.get(command.consumer);
+        const consumer = consumerOf(session, command.consumer);
         if (consumer === undefined) return undefined;
         this.#stop(consumer);
         if (command.kind === CommandKind.release) this.returns.release(consumer);
@@ -287,7 +288,8 @@ export class ModelQueues {
 
   #get(session: ModelSession, queue: ModelQueue, id: ConsumerId, autoSettle: boolean): Outcome {
     const known = session.consumers.get(id);
-    if (known !== undefined && (known.queue !== queue || known.state !== 'getter')) return { kind: 'consumer-exists' };
+    if (known !== undefined && (known.queue !== queue || known.state !== 'getter' || known.isLeaving))
+      return { kind: 'consumer-exists' };
     const message = queue.ready[0];
     if (message === undefined) return { kind: 'empty' };
     const credit = { prefetch: 0, deliverThrough: 0, bytesThrough: 0 };
@@ -321,7 +323,7 @@ export class ModelQueues {
     queue: ModelQueue,
     added: Pick<ModelConsumer, 'id' | 'tag' | 'isExclusive' | 'priority' | 'cursor' | 'state' | 'credit'>,
   ): ModelConsumer {
-    const start = { queueId: queue.id, last: 0, bytes: 0, held: new Map() };
+    const start = { queueId: queue.id, isLeaving: false, last: 0, bytes: 0, held: new Map() };
     const consumer: ModelConsumer = { session, queue, ...start, ...added };
     session.consumers.set(added.id, consumer);
     queue.consumers.push(consumer);

@@ -50,6 +50,7 @@ export class ModelReturns {
   }
 
   release(consumer: ModelConsumer): void {
+    consumer.isLeaving = true;
     this.#begin({ kind: 'release', consumer }, this.#isBusy(consumer));
   }
 

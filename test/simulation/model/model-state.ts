@@ -44,6 +44,8 @@ export interface ModelConsumer {
   readonly isExclusive: boolean;
   readonly priority: number;
   readonly queueId: QueueId;
+  /** It is being released: as good as gone for every command. */
+  isLeaving: boolean;
   /** Undefined once the queue is deleted. */
   queue: ModelQueue | undefined;
   state: 'active' | 'waiting' | 'cancelled' | 'queue-deleted' | 'getter';
@@ -73,6 +75,12 @@ export interface ModelSession {
   isEnded: boolean;
   readonly consumers: Map<ConsumerId, ModelConsumer>;
   readonly uploads: Map<number, ModelUpload>;
+}
+
+/** The consumer that a command speaks of. */
+export function consumerOf({ consumers }: ModelSession, id: ConsumerId): ModelConsumer | undefined {
+  const found = consumers.get(id);
+  return found?.isLeaving === true ? undefined : found;
 }
 
 /** Why a message is not in its queue any more. */

@@ -1,13 +1,5 @@
 import { ByteReader } from '../../../src/lib/bytes.ts';
-import {
-  type ConsumerId,
-  consumerId,
-  type Incarnation,
-  type LogIndex,
-  type NodeId,
-  type QueueId,
-  queueId,
-} from '../../../src/lib/ids.ts';
+import { consumerId, type LogIndex, type QueueId, queueId } from '../../../src/lib/ids.ts';
 import { CommandKind, type DecodedCommand, EnqueueFlag, Settlement } from '../../../src/queue/commands.ts';
 import type { BodyPart, ConsumerAddress, ShardEffects } from '../../../src/queue/effects.ts';
 import { type BatchHeader, readBatchHeader, readCommand } from '../../../src/queue/entry-codec.ts';
@@ -16,7 +8,8 @@ import type { MessageCounters } from '../../../src/queue/shard-state.ts';
 import { DeliveryReader } from './delivery-reader.ts';
 import { ModelMembers } from './model-members.ts';
 import { canTake, ModelQueues } from './model-queues.ts';
-import type { Departure, ModelListener, ModelQueue, ModelSession } from './model-state.ts';
+import type { ModelReturns } from './model-returns.ts';
+import { consumerOf, type ModelListener, type ModelQueue, type ModelSession } from './model-state.ts';
 import type { ModelTombstones } from './model-tombstones.ts';
 
 /** What is expected of the effects of one entry. */
@@ -86,10 +79,9 @@ export class ShardModel {
     return this.#all.timeMs;
   }
 
-  /** How a delivery that its consumer still holds will end. */
-  endOf(node: NodeId, started: Incarnation, id: ConsumerId, number: number): Departure | 'returned' | undefined {
-    const consumer = this.members.find(node, started)?.consumers.get(id);
-    return consumer && this.#all.returns.endOf(consumer, number);
+  /** What was left to the next entry. */
+  get returns(): ModelReturns {
+    return this.#all.returns;
   }
 
   /** Whether a piece of a message that is alive, or is being uploaded, lies there. */
@@ -225,7 +217,7 @@ export class ShardModel {
     session.outcomes = session.outcomes.filter(({ sequence }) => sequence > through);
     for (const { outcome } of seen) {
       if (outcome.kind !== 'message' || !outcome.autoSettle) continue;
-      const getter = session.consumers.get(outcome.consumer);
+      const getter = consumerOf(session, outcome.consumer);
       if (getter !== undefined) this.#all.settleRange(getter, Settlement.settle, outcome.number, outcome.number);
     }
   }
@@ -273,7 +265,7 @@ export class ShardModel {
 
   #settle(session: ModelSession, reader: ByteReader, end: number): void {
     const how = reader.u8() as Settlement;
-    const consumer = session.consumers.get(consumerId(reader.u32()));
+    const consumer = consumerOf(session, consumerId(reader.u32()));
     while (reader.position < end) {
       const [first, last] = [reader.u48(), reader.u48()];
       if (consumer === undefined) this.#all.counters.ignoredSettlements++;

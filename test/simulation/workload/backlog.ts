@@ -14,6 +14,9 @@ export class Backlog {
   /** What must still happen until every queue is empty, as a sentence. */
   pending(): string | undefined {
     const { cluster, auditor, volatile } = this.#workload;
+    for (const group of cluster.groups) {
+      if (cluster.leaderOf(group)?.machine.continuationWanted === true) return `group ${group} has work left over`;
+    }
     for (const group of [...cluster.groups, ...volatile.groups()]) {
       const model = auditor.model(group);
       if (model === undefined) continue;

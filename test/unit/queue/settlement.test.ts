@@ -2,7 +2,18 @@ import { describe, expect, it } from 'vitest';
 import { consumerId } from '../../../src/lib/ids.ts';
 import { Settlement, writeContinue, writeFence, writePurge, writeRelease } from '../../../src/queue/commands.ts';
 import { STEP_SHARES } from '../../../src/queue/limits.ts';
-import { ALICE, BOB, consume, declare, dump, enqueue, QUEUE, ShardDriver, settle } from '../../support/shard-driver.ts';
+import {
+  ALICE,
+  BOB,
+  consume,
+  declare,
+  dump,
+  enqueue,
+  QUEUE,
+  ShardDriver,
+  settle,
+  type Write,
+} from '../../support/shard-driver.ts';
 
 /** `count` messages, all of them with consumer 1 of Alice. */
 function heldByAlice(count: number): ShardDriver {
@@ -19,6 +30,8 @@ function publish(driver: ShardDriver, count: number): void {
   }
 }
 
+const writeRelease1: Write = out => writeRelease(out, consumerId(1));
+
 /** As the leader does: proposes `continue` until nothing is left over. Returns how often. */
 function finish(driver: ShardDriver): number {
   let turns = 0;
@@ -32,7 +45,7 @@ function finish(driver: ShardDriver): number {
 describe('a returned message', () => {
   it('goes back to its place, before all that follow it, and is marked as redelivered', () => {
     const driver = heldByAlice(3);
-    driver.run(ALICE, out => writeRelease(out, consumerId(1)));
+    driver.run(ALICE, writeRelease1);
     publish(driver, 1);
     const deliveries = driver.deliveries(driver.run(BOB, consume(1)));
     expect(deliveries.map(({ body, redelivered }) => [body, redelivered])).toEqual([
@@ -56,7 +69,7 @@ describe('a returned message', () => {
     publish(driver, 3 * STEP_SHARES.settlements);
     const purged = driver.run(ALICE, out => writePurge(out, QUEUE));
     expect(purged.continuationWanted).toBe(true);
-    driver.run(ALICE, out => writeRelease(out, consumerId(1)));
+    driver.run(ALICE, writeRelease1);
     finish(driver);
     expect(driver.bodies(driver.run(BOB, consume(1)))).toEqual(['1']);
   });
@@ -65,7 +78,7 @@ describe('a returned message', () => {
 describe('a purge of returned messages', () => {
   it('is remembered by a replica that is restored before their bodies are released', () => {
     const driver = heldByAlice(5 * STEP_SHARES.settlements);
-    driver.run(ALICE, out => writeRelease(out, consumerId(1)));
+    driver.run(ALICE, writeRelease1);
     finish(driver);
     driver.run(ALICE, out => writePurge(out, QUEUE));
     expect(driver.machine.continuationWanted).toBe(true);
@@ -104,10 +117,31 @@ describe('settling', () => {
     for (const end of ['release', 'fence']) {
       const driver = heldByAlice(count);
       driver.run(ALICE, settle(Settlement.settle, 1, 1, count - 1));
-      if (end === 'release') driver.run(ALICE, out => writeRelease(out, consumerId(1)));
+      if (end === 'release') driver.run(ALICE, writeRelease1);
       else driver.lead(out => writeFence(out, ALICE, driver.sender(ALICE).incarnation));
       finish(driver);
       expect(driver.machine.overview().messages).toMatchObject({ settled: count - 1, ready: 1, checkedOut: 0 });
+    }
+  });
+
+  it('asks nothing more of a consumer that is being released, also on a replica that is restored in the midst of it', () => {
+    const later = {
+      release: writeRelease1,
+      settle: settle(Settlement.settle, 1, 3, 4),
+      discard: settle(Settlement.discard, 1, 4, 4),
+    };
+    for (const [name, again] of Object.entries(later)) {
+      const driver = new ShardDriver({ ...STEP_SHARES, settlements: 1 });
+      driver.run(ALICE, declare(), consume(1));
+      publish(driver, 4);
+      driver.run(ALICE, writeRelease1, again);
+      while (driver.machine.continuationWanted) {
+        driver.lead(writeContinue);
+        driver.restore();
+      }
+      const { ready, ignoredSettlements } = driver.machine.overview().messages;
+      expect([name, ready, ignoredSettlements]).toEqual([name, 4, name === 'release' ? 0 : 1]);
+      driver.machine.checkInvariants();
     }
   });
 
