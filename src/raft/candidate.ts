@@ -23,6 +23,7 @@ export function campaign(core: Core, reason: CampaignReason): void {
     startElection(core, { force: true });
     return;
   }
+  if (!core.hasVote) reached('raft.learner-campaigns');
   core.becomePreCandidate();
   retrySoon(core);
   const request = { force: reason === 'leader-gone', type: 'pre-vote-request', term: core.term + 1 } as const;

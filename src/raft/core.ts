@@ -79,6 +79,11 @@ export class Core {
   campaignIn: number | undefined;
   /** Answers to the present campaign. */
   votes = new Map<NodeId, boolean>();
+  /**
+   * A candidate with an older log has asked for this replica's vote, and no leader was heard since. If it is a learner by its own log,
+   * a change of voters is on its way in the other one: perhaps nobody wins there without this vote, and nobody here without this log.
+   */
+  isLogNeeded = false;
   /** Attempts to be elected that may still follow each other quickly, because the leader's process is known to be gone. */
   hintedAttempts = 0;
 
@@ -134,11 +139,17 @@ export class Core {
   }
 
   /**
-   * May become leader: it has everything that it acknowledged, and it votes. A voter that is to go campaigns until that
-   * change is committed, even without a vote of its own: it may be the only one that has the entry (thesis 4.2.2).
+   * May become leader: it has everything that it acknowledged, and it votes, or others need its log. A voter that is to go
+   * campaigns until that change is committed, even without a vote of its own: it may be the only one that has the entry
+   * (thesis 4.2.2).
    */
   get promotable(): boolean {
-    return !this.damaged && this.memberships.isVoterFrom(this.log.commit, this.id);
+    return !this.damaged && (this.hasVote || (this.isLogNeeded && this.memberships.current.voters.length > 0));
+  }
+
+  /** By what is committed, as far as it knows, or by a change behind it. */
+  get hasVote(): boolean {
+    return this.memberships.isVoterFrom(this.log.commit, this.id);
   }
 
   /** Heard from its leader within the shortest election timeout, or leads itself (Raft 4.2.3). */

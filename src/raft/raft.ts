@@ -367,6 +367,7 @@ export class Raft {
     core.electionElapsed = 0;
     core.campaignIn = undefined;
     core.hintedAttempts = 0;
+    core.isLogNeeded = false;
     stepFollower(core, message);
   }
 

@@ -17,6 +17,7 @@ export function stepVoteRequest(core: Core, request: VoteRequest): void {
     }
     return;
   }
+  if (!core.log.isUpToDate(request.last)) core.isLogNeeded = true;
   if (request.type === 'pre-vote-request') {
     answerPreVote(core, request);
     return;

@@ -2,11 +2,9 @@ import { assert } from '../../src/lib/assert.ts';
 import { type GroupId, groupId, type Incarnation, type NodeId, nodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
 import type { StepShares } from '../../src/queue/limits.ts';
-import type { EntryId } from '../../src/raft/messages.ts';
 import { Auditor } from './auditor.ts';
 import type { Checker } from './checkers/checker.ts';
 import { createCheckers } from './checkers/index.ts';
-import { hasMajorities } from './majorities.ts';
 import type { Packet } from './packet.ts';
 import type { DiskDamage } from './sim-disk.ts';
 import { type Fence, SimFencing } from './sim-fencing.ts';
@@ -275,19 +273,6 @@ export class Cluster {
     node.planCrash({ when, loss, downMs });
   }
 
-  /**
-   * Whether a group needs the vote of a replica that has lost something (R16): everybody else is there and cannot elect anybody. It
-   * takes a change of voters that is on its way and a learner with entries which no whole voter has.
-   */
-  get isUnelectable(): boolean {
-    return this.groups.some(
-      group =>
-        this.leaderOf(group) === undefined &&
-        this.replicasOf(group).some(({ raft }) => raft.damaged) &&
-        !canElect(this.replicasOf(group).filter(({ raft }) => !raft.damaged)),
-    );
-  }
-
   /** What must still happen before the run is over, as a sentence; undefined if nothing is. */
   pending(): string | undefined {
     for (const group of this.groups) {
@@ -349,15 +334,3 @@ export class Cluster {
     }
   }
 }
-
-/** Whether one of them has the votes of the others, by their logs, in both voter sets (Raft 5.4.1 and 6). */
-const canElect = (replicas: readonly SimReplica[]): boolean =>
-  replicas.some(({ raft: { id, membership, lastId } }) => {
-    const isVoter = membership.voters.includes(id) || membership.outgoing.includes(id);
-    const grants = (voter: NodeId): boolean =>
-      replicas.some(({ raft }) => raft.id === voter && !isAhead(raft.lastId, lastId));
-    return isVoter && hasMajorities(membership, grants);
-  });
-
-const isAhead = (one: EntryId, other: EntryId): boolean =>
-  one.term > other.term || (one.term === other.term && one.index > other.index);

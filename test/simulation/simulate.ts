@@ -75,11 +75,7 @@ async function finish(cluster: Cluster): Promise<void> {
   const { world } = cluster;
   const deadlineMs = world.nowMs + LIVENESS_BUDGET_MS;
   for (let pending = cluster.pending(); pending !== undefined; pending = cluster.pending()) {
-    if (world.nowMs > deadlineMs) {
-      if (!cluster.isUnelectable) throw new Violation('liveness', pending);
-      cluster.statistics.unelectable++;
-      return;
-    }
+    if (world.nowMs > deadlineMs) throw new Violation('liveness', pending);
     await cluster.advance(LIVENESS_STEP_MS);
   }
   for (const checker of cluster.checkers) checker.atEnd();

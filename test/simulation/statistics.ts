@@ -35,8 +35,6 @@ export class Statistics {
   falseHints = 0;
   /** Incarnations that were fenced while they lived. */
   livingFenced = 0;
-  /** Runs at whose end nobody could be elected without a damaged replica: nothing is said about liveness there. */
-  unelectable = 0;
   /** Fences that a leader proposed again, or late. */
   fencesRepeated = 0;
   consumersDisconnected = 0;

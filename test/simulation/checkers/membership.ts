@@ -1,7 +1,7 @@
 import type { GroupId, LogIndex, NodeId, Term } from '../../../src/lib/ids.ts';
 import type { GroupWrite } from '../../../src/raft/log-store.ts';
 import { decodeMembership } from '../../../src/raft/membership.ts';
-import { EntryKind, type Membership, type RaftMessage } from '../../../src/raft/messages.ts';
+import { type EntryId, EntryKind, type Membership, type RaftMessage } from '../../../src/raft/messages.ts';
 import { canBeDisjoint, hasMajorities } from '../majorities.ts';
 import type { SimReplica } from '../sim-replica.ts';
 import { Checker } from './checker.ts';
@@ -15,14 +15,23 @@ export class MembershipChecker extends Checker {
   readonly title = 'membership';
   /** By group, term and candidate: whose vote left for it. */
   readonly #votes = new Map<string, Set<NodeId>>();
+  /** Learners whose log was ahead of that of a candidate: others may need it to elect anybody. */
+  readonly #needed = new Set<SimReplica>();
   readonly #ledTerms = new Map<SimReplica, Term>();
   /** The membership in force at the end of each replica's log, as its journal was told. */
   readonly #changes = new Map<SimReplica, { readonly index: LogIndex; readonly membership: Membership }[]>();
 
+  override onDeliver(replica: SimReplica, message: RaftMessage): void {
+    const { raft } = replica;
+    if (message.type === 'append-request' && message.term >= raft.term) this.#needed.delete(replica);
+    const isRequest = message.type === 'pre-vote-request' || message.type === 'vote-request';
+    if (isRequest && isAhead(raft.lastId, message.last)) this.#needed.add(replica);
+  }
+
   override onSend(replica: SimReplica, message: RaftMessage): void {
     // One that has given up since may have lost the change that made it a voter: the request is only late.
     const isCampaigning = message.type === 'pre-vote-request' && replica.raft.role !== 'follower';
-    if (isCampaigning && !this.#mayLead(replica.raft))
+    if (isCampaigning && !this.#mayLead(replica))
       this.fail(`node ${replica.node.id} campaigns in group ${replica.group} and is no voter`);
     if (message.type !== 'vote-response' || !message.granted) return;
     this.#votesFor(replica.group, message.term, message.to).add(replica.node.id);
@@ -60,7 +69,7 @@ export class MembershipChecker extends Checker {
 
   #checkElected(replica: SimReplica): void {
     const { raft, node, group } = replica;
-    if (!this.#mayLead(raft)) this.fail(`node ${node.id} leads group ${group} in term ${raft.term} and is no voter`);
+    if (!this.#mayLead(replica)) this.fail(`node ${node.id} leads group ${group} in term ${raft.term} and is no voter`);
     const votes = this.#votesFor(group, raft.term, node.id);
     const hasVoted = (voter: NodeId): boolean => voter === node.id || votes.has(voter);
     if (hasMajorities(raft.membership, hasVoted)) return;
@@ -71,8 +80,10 @@ export class MembershipChecker extends Checker {
     );
   }
 
-  /** A voter of what is committed, as far as it knows, or of any change behind it. */
-  #mayLead(raft: SimReplica['raft']): boolean {
+  /** A voter of what is committed, as far as it knows, or of any change behind it; or one whose log is needed. */
+  #mayLead(replica: SimReplica): boolean {
+    if (this.#needed.has(replica)) return true;
+    const { raft } = replica;
     for (let index = raft.commit; index <= raft.lastId.index; index++) {
       const { voters, outgoing } = raft.membershipAt(index);
       if (voters.includes(raft.id) || outgoing.includes(raft.id)) return true;
@@ -127,5 +138,8 @@ interface Change {
   readonly index: LogIndex;
   readonly membership: Membership;
 }
+
+const isAhead = (one: EntryId, other: EntryId): boolean =>
+  one.term > other.term || (one.term === other.term && one.index > other.index);
 
 const describe = ({ voters, outgoing }: Membership): string => `[${voters.join()}] and [${outgoing.join()}]`;
