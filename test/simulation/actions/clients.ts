@@ -8,12 +8,13 @@ import { defineAction } from './action.ts';
 const consumer = fc.nat({ max: 9 });
 const queue = fc.nat({ max: 9 });
 
-/** A client connection breaks; the client comes back elsewhere. */
+/** A client connection ends, in the midst of its work or with an answer to all that it holds; the client comes back elsewhere. */
 export const disconnectConsumer = defineAction({
   name: 'disconnect-consumer',
-  weight: 2,
-  arguments: fc.record({ consumer }),
-  perform: ({ workload }, { consumer }) => workload.part(Consumers).consumer(consumer).disconnect(),
+  weight: 3,
+  arguments: fc.record({ consumer, settling: fc.boolean() }),
+  perform: ({ workload }, { consumer, settling }) =>
+    workload.part(Consumers).consumer(consumer).disconnect({ settling }),
 });
 
 /** A client that does not read: its credit runs out. `withdrawn`: its node takes back what is left of it. */

@@ -2,6 +2,7 @@ import { SHELL_CANARIES } from '../../cluster-shell/canaries.ts';
 import type { Program } from '../bundle.ts';
 import type { Canary } from './canary.ts';
 import { EXPIRY_CANARIES } from './expiry-canaries.ts';
+import { LEFT_OVER_CANARIES } from './left-over-canaries.ts';
 import { RAFT_CANARIES } from './raft-canaries.ts';
 import { STORAGE_CANARIES } from './storage-canaries.ts';
 import { STREAM_CANARIES } from './stream-canaries.ts';
@@ -17,6 +18,7 @@ export const CANARIES: Readonly<Record<Program, readonly Canary[]>> = {
     ...WORKLOAD_CANARIES,
     ...EXPIRY_CANARIES,
     ...STREAM_CANARIES,
+    ...LEFT_OVER_CANARIES,
   ],
   'scripts/simulate-shell.ts': SHELL_CANARIES,
 };

@@ -48,18 +48,19 @@ class Consumer {
     this.#isCalm = true;
     this.#forgotten.clear();
     // The others could wait for ever.
-    if (this.#subscription?.isExclusive) this.disconnect();
+    if (this.#subscription?.isExclusive) this.disconnect({ settling: false });
     this.#subscription?.connection.node.enter(() => this.#subscription?.readOn());
     for (const subscription of this.#subscriptions()) {
       for (const number of subscription.held.keys()) this.#answerLater(subscription, number);
     }
   }
 
-  /** The client's connection breaks: its node gives everything back for it. */
-  disconnect(): void {
+  /** The client goes, perhaps with a last word about all that it holds: its node gives back for it what it still has. */
+  disconnect({ settling }: { readonly settling: boolean }): void {
     if (this.#subscription !== undefined) this.#workload.cluster.statistics.consumersDisconnected++;
     for (const subscription of this.#subscriptions()) {
       subscription.connection.node.enter(() => {
+        if (settling && subscription.held.size > 0) this.#settle(subscription, [...subscription.held.keys()]);
         this.#asked.released.add(subscription.keyOf(0).slice(0, -1));
         subscription.release();
       });
@@ -164,8 +165,12 @@ class Consumer {
     const { multiples = 0 } = this.#workload.swarm;
     const isMultiple = this.#random.next() < multiples;
     const numbers = isMultiple ? [...subscription.held.keys()].filter(one => one <= number) : [number];
-    subscription.answer(this.#pickAnswer(), numbers, (key, end) => this.#asked.ends.set(key, end));
+    this.#settle(subscription, numbers);
     this.#finishCancelled(subscription);
+  }
+
+  #settle(subscription: Subscription, numbers: readonly number[]): void {
+    subscription.answer(this.#pickAnswer(), numbers, (key, end) => this.#asked.ends.set(key, end));
   }
 
   /** Nothing is left to answer of a cancelled one: the shard may forget it. */
