@@ -54,7 +54,7 @@ export const WORLD_CANARIES: readonly Canary[] = [
   },
   {
     name: 'learner-campaigns',
-    breaks: 'a learner may be elected',
+    breaks: 'a learner campaigns whose log nobody needs',
     file: 'src/raft/membership.ts',
     find: 'membership.voters.includes(id) || membership.outgoing.includes(id);',
     replace: 'membersOf(membership).includes(id);',
