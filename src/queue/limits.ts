@@ -16,7 +16,7 @@ export const TARGETS_MAX = 0xffff;
 
 /** How much one `apply` does of each kind of work; what is left over goes on with the next entry (R21). The same on every replica. */
 export interface StepShares {
-  /** References settled, returned or discarded: so many that were left over, and so many that the entry itself asks for. */
+  /** References settled, returned or discarded, and consumers of a fenced session: once for left-over work, once more for the entry's own. */
   readonly settlements: number;
   /** References of purged and deleted messages whose bodies are released; a chunk that is begun is finished. */
   readonly drops: number;

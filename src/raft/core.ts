@@ -81,7 +81,8 @@ export class Core {
   votes = new Map<NodeId, boolean>();
   /**
    * A candidate with an older log has asked for this replica's vote, and no leader was heard since. If it is a learner by its own log,
-   * a change of voters is on its way in the other one: perhaps nobody wins there without this vote, and nobody here without this log.
+   * a change that makes it a voter is on its way in the other one: perhaps nobody wins there without this vote, and nobody here
+   * without this log.
    */
   isLogNeeded = false;
   /** Attempts to be elected that may still follow each other quickly, because the leader's process is known to be gone. */
@@ -144,7 +145,7 @@ export class Core {
    * (thesis 4.2.2).
    */
   get promotable(): boolean {
-    return !this.damaged && (this.hasVote || (this.isLogNeeded && this.memberships.current.voters.length > 0));
+    return !this.damaged && (this.hasVote || (this.isLogNeeded && this.memberships.current.learners.includes(this.id)));
   }
 
   /** By what is committed, as far as it knows, or by a change behind it. */
@@ -185,14 +186,24 @@ export class Core {
     this.#enter('pre-candidate', undefined);
   }
 
-  /** Increments the term and votes for itself (Raft 5.2). The vote counts when it is durable. */
+  /**
+   * Increments the term and votes for itself (Raft 5.2). The vote counts when it is durable. A snapshot that is on its way is given up:
+   * whoever wins has all that is committed, and its log stays what it was when it asked.
+   */
   becomeCandidate(): void {
     assert(this.#role !== 'leader', 'a leader does not campaign');
-    assert(this.promotable, 'only a voter that lost nothing campaigns');
+    assert(this.promotable, 'who lost something campaigns, or who has neither a vote nor a log that others need');
+    this.abandonInstallation();
     this.#term += 1;
     this.#vote = this.id;
     this.hardStateChanged = true;
     this.#enter('candidate', undefined);
+  }
+
+  /** The snapshot is not needed, or not from now on. */
+  abandonInstallation(): void {
+    this.installing = undefined;
+    this.installDue = false;
   }
 
   /** Won the election (Raft 5.2). The caller appends the term's first entry. */

@@ -133,8 +133,7 @@ function commitTo(core: Core, index: LogIndex): void {
   core.log.commitTo(index);
   if (core.installing !== undefined && core.installing.snapshot.last.index <= core.log.commit) {
     reached('raft.snapshot-overtaken');
-    core.installing = undefined;
-    core.installDue = false;
+    core.abandonInstallation();
   }
 }
 

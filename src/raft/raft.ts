@@ -280,8 +280,9 @@ export class Raft {
     const core = this.#core;
     const { last, membership } = snapshot;
     assert(core.installing?.snapshot.last.index === last.index, () => `snapshot ${last.index} was not to be installed`);
-    core.installing = undefined;
-    core.installDue = false;
+    core.abandonInstallation();
+    // Answers to a campaign under way speak of the log of before, and of who voted then.
+    if (core.role === 'pre-candidate') core.becomeFollower(core.term, undefined);
     core.restore(last, membership);
     core.hardStateChanged = true;
     answerOffer(core, true);
@@ -292,8 +293,7 @@ export class Raft {
     const core = this.#core;
     if (core.installing === undefined) return;
     reached('raft.snapshot-failed');
-    core.installing = undefined;
-    core.installDue = false;
+    core.abandonInstallation();
     answerOffer(core, false);
   }
 

@@ -23,9 +23,11 @@ export class MembershipChecker extends Checker {
 
   override onDeliver(replica: SimReplica, message: RaftMessage): void {
     const { raft } = replica;
-    if (message.type === 'append-request' && message.term >= raft.term) this.#needed.delete(replica);
     const isRequest = message.type === 'pre-vote-request' || message.type === 'vote-request';
     if (isRequest && isAhead(raft.lastId, message.last)) this.#needed.add(replica);
+    const isLeader =
+      message.type === 'append-request' || message.type === 'heartbeat' || message.type === 'snapshot-offer';
+    if (isLeader && message.term >= raft.term) this.#needed.delete(replica);
   }
 
   override onSend(replica: SimReplica, message: RaftMessage): void {
@@ -82,8 +84,8 @@ export class MembershipChecker extends Checker {
 
   /** A voter of what is committed, as far as it knows, or of any change behind it; or one whose log is needed. */
   #mayLead(replica: SimReplica): boolean {
-    if (this.#needed.has(replica)) return true;
     const { raft } = replica;
+    if (this.#needed.has(replica) && raft.membership.learners.includes(raft.id)) return true;
     for (let index = raft.commit; index <= raft.lastId.index; index++) {
       const { voters, outgoing } = raft.membershipAt(index);
       if (voters.includes(raft.id) || outgoing.includes(raft.id)) return true;

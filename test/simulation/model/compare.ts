@@ -113,9 +113,16 @@ export function compareState(model: ShardModel, machine: ShardMachine): string |
     if (!machine.isFenced(node, through as never)) return `node ${node} was fenced through ${through}, and is not`;
     if (machine.isFenced(node, (through + 1) as never)) return `node ${node} is fenced above ${through}`;
   }
-  // What a purge or a deletion has left behind is there until its bodies are released.
-  if (machine.continuationWanted) return undefined;
-  return differs('living bytes by entry', livingOf(machine), livingIn(model));
+  return compareLiving(model, machine);
+}
+
+/** What a purge or a deletion has left behind is there until its bodies are released; nothing that lives is missing. */
+function compareLiving(model: ShardModel, machine: ShardMachine): string | undefined {
+  const [found, expected] = [livingOf(machine), livingIn(model)];
+  if (!machine.continuationWanted) return differs('living bytes by entry', found, expected);
+  const bytesIn = new Map(found);
+  const missing = expected.find(([entry, bytes]) => (bytesIn.get(entry) ?? 0) < bytes);
+  return missing && `${bytesIn.get(missing[0]) ?? 0} living bytes in entry ${missing[0]}, but should be ${missing[1]}`;
 }
 
 function compareHeld(machine: ShardMachine, consumer: ModelConsumer): string | undefined {

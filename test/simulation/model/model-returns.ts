@@ -20,7 +20,7 @@ type Work =
 export class ModelReturns {
   readonly #queues: ModelQueues;
   readonly #works: Work[] = [];
-  /** Messages that the entry may still settle or return; at most one too many was taken. */
+  /** Messages that the entry may still settle or return; -1 after the last consumer of a fenced session. */
   left = 0;
 
   constructor(queues: ModelQueues) {

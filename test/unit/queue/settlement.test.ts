@@ -9,6 +9,7 @@ import {
   declare,
   dump,
   enqueue,
+  get,
   QUEUE,
   ShardDriver,
   settle,
@@ -143,6 +144,17 @@ describe('settling', () => {
       expect([name, ready, ignoredSettlements]).toEqual([name, 4, name === 'release' ? 0 : 1]);
       driver.machine.checkInvariants();
     }
+  });
+
+  it('hands out nothing more to a getter that is being released', () => {
+    const driver = new ShardDriver({ ...STEP_SHARES, settlements: 1 });
+    driver.run(ALICE, declare());
+    publish(driver, 4);
+    driver.run(ALICE, get(1), get(1), get(1));
+    const { answers } = driver.run(ALICE, writeRelease1, get(1));
+    expect(answers[0]!.outcomes).toMatchObject([{ outcome: { kind: 'consumer-exists' } }]);
+    finish(driver);
+    expect(driver.machine.overview().messages).toMatchObject({ ready: 4, checkedOut: 0 });
   });
 
   it('keeps no more than a page for one delivery that is never settled', () => {

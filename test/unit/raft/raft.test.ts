@@ -195,6 +195,31 @@ describe('a follower', () => {
     expect(raft.installing).toBeUndefined();
   });
 
+  it('gives a snapshot up when it asks for votes: a leader has all that is committed', () => {
+    const raft = newRaft({ log: [{ term: 1, first: 1, last: 3 }] });
+    const snapshot = { last: { term: 1, index: 5 }, membership: THREE_VOTERS };
+    raft.step({ type: 'snapshot-offer', from: TWO, to: ONE, term: 1, snapshot });
+    raft.takeReady();
+    raft.campaign('preferred');
+    expect(raft.installing).toBeDefined();
+    raft.step({ type: 'pre-vote-response', from: THREE, to: ONE, term: 2, granted: true });
+    expect([raft.role, raft.installing]).toEqual(['candidate', undefined]);
+    expect(raft.takeReady()!.install).toBeUndefined();
+  });
+
+  it('does not go on with a campaign that began before its snapshot was installed', () => {
+    const raft = newRaft({ log: [{ term: 1, first: 1, last: 3 }] });
+    const membership = { voters: [TWO, THREE], outgoing: [], learners: [ONE] };
+    const snapshot = { last: { term: 1, index: 5 }, membership };
+    raft.step({ type: 'snapshot-offer', from: TWO, to: ONE, term: 1, snapshot });
+    raft.takeReady();
+    raft.campaign('preferred');
+    expect(raft.role).toBe('pre-candidate');
+    raft.snapshotInstalled(snapshot);
+    for (const from of [TWO, THREE]) raft.step({ type: 'pre-vote-response', from, to: ONE, term: 2, granted: true });
+    expect(raft.role).toBe('follower');
+  });
+
   it('goes on from an installed snapshot and forgets a log that contradicts it', () => {
     const raft = newRaft({ log: [{ term: 1, first: 1, last: 9 }] });
     const membership = { voters: [ONE, TWO], outgoing: [], learners: [] };
@@ -488,6 +513,7 @@ describe('a learner whose log is ahead of that of a candidate', () => {
     { name: 'when a leader is heard', given: {}, heard: append(1, [3, 1], []) },
     { name: 'if it has lost something', given: { damaged: true } },
     { name: 'if it does not know who votes', given: { membership: { voters: [], outgoing: [], learners: [] } } },
+    { name: 'if it was removed', given: { membership: { voters: [TWO, THREE], outgoing: [], learners: [] } } },
     { name: 'if the candidate has all that it has', given: {}, last: { term: 1, index: 3 } },
   ])('does not campaign $name', ({ given, heard, last = { term: 1, index: 2 } }) => {
     const raft = newRaft({ log, membership: learner, ...given });
