@@ -32,12 +32,12 @@ export async function hunt(
   const folder = mkdtempSync(join(tmpdir(), 'warren-canaries-'));
   const waiting = [...canaries];
   try {
-    const unbroken = await bundle(program, join(folder, 'unbroken'));
+    const control = new Control(await bundle(program, join(folder, 'unbroken')));
     await Promise.all(
       Array.from({ length: HUNTERS }, async () => {
         for (let canary = waiting.shift(); canary !== undefined; canary = waiting.shift()) {
           const broken = await bundle(program, join(folder, canary.name), [canary, ...(canary.also ?? [])]);
-          for (const seed of seeds) caught(canary, seed, await search(broken, unbroken, seed, canary.runsMax));
+          for (const seed of seeds) caught(canary, seed, await search(broken, control, seed, canary.runsMax));
         }
       }),
     );
@@ -46,16 +46,45 @@ export async function hunt(
   }
 }
 
-async function search(broken: string, unbroken: string, seed: number, runsMax: number): Promise<Catch> {
+/** The unbroken build. From each seed on it makes every run once, as far as somebody asks: most canaries are found among the same few. */
+class Control {
+  readonly #build: string;
+  readonly #seen = new Map<number, { runs: number; readonly failures: Map<number, string> }>();
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(build: string) {
+    this.#build = build;
+  }
+
+  /** What is wrong in this run without any canary. */
+  async failureOf(seed: number, number: number): Promise<string | undefined> {
+    this.#turn = this.#turn.then(() => this.#lookThrough(seed, number));
+    await this.#turn;
+    return this.#seen.get(seed)!.failures.get(number);
+  }
+
+  async #lookThrough(seed: number, number: number): Promise<void> {
+    const seen = this.#seen.get(seed) ?? { runs: 0, failures: new Map<number, string>() };
+    this.#seen.set(seed, seen);
+    while (seed + seen.runs <= number) {
+      const first = seed + seen.runs;
+      const { runs, violation } = await run(this.#build, first, number - first + 1);
+      seen.runs += runs;
+      if (violation !== undefined) seen.failures.set(violation.number, violation.message);
+    }
+  }
+}
+
+async function search(broken: string, control: Control, seed: number, runsMax: number): Promise<Catch> {
   let failuresElsewhere = 0;
   for (let runs = 0; ; ) {
     const found = await run(broken, seed + runs, runsMax - runs);
     runs += found.runs;
     const { violation } = found;
-    const control = violation === undefined ? undefined : (await run(unbroken, violation.number, 1)).violation;
-    if (control === undefined) return { runs, violation };
+    const failure = violation && (await control.failureOf(seed, violation.number));
+    if (failure === undefined) return { runs, violation };
     failuresElsewhere++;
-    assert(failuresElsewhere < FAILURES_ELSEWHERE_MAX, () => `the unbroken build fails, too: ${control.message}`);
+    assert(failuresElsewhere < FAILURES_ELSEWHERE_MAX, () => `the unbroken build fails, too: ${failure}`);
     if (runs >= runsMax) return { runs, violation: undefined };
   }
 }
