@@ -3,11 +3,12 @@ import type { BrokerConnection, BrokerSession, Delivery, SessionListener } from 
 import type { ClusterOptions } from '../../src/cluster/cluster-options.ts';
 import type { NodeSession } from '../../src/cluster/node-session.ts';
 import { parseConfig } from '../../src/config.ts';
-import { utf8Decode, utf8Encode } from '../../src/lib/bytes.ts';
+import { utf8Decode } from '../../src/lib/bytes.ts';
 import { type GroupId, METADATA_GROUP, type NodeId } from '../../src/lib/ids.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
 import { clusterOptions } from '../../src/node-options.ts';
 import { decodeMessageBlock } from '../../src/queue/message-block.ts';
+import { plainPublish } from '../support/plain-publish.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { Network } from './network.ts';
 import { ShellNode } from './shell-node.ts';
@@ -240,19 +241,8 @@ export class ShellClient implements SessionListener {
   /** Returns the publish number, or what the broker said instead. */
   publish(routingKey: string, body: string, exchange = ''): number | 'unroutable' | string {
     expect(this.connection.mayPublish).toBe(true);
-    const bytes = utf8Encode(body);
-    const result = this.session.publish({
-      exchange,
-      routingKey,
-      properties: Uint8Array.of(0, 0),
-      moreRoutingKeys: [],
-      headers: () => undefined,
-      property: () => undefined,
-      body: [bytes],
-      bodyBytes: bytes.length,
-      expirationMs: undefined,
-      sequence: ++this.#sequence,
-    });
+    const sequence = ++this.#sequence;
+    const result = this.session.publish(plainPublish(routingKey, body, { exchange, sequence }));
     if (result === 'routed') return this.#sequence;
     return result === 'unroutable' ? result : result.code;
   }

@@ -8,10 +8,11 @@ import type {
   SessionListener,
 } from '../../src/broker/broker.ts';
 import { BrokerService } from '../../src/broker/broker-service.ts';
-import { utf8Decode, utf8Encode } from '../../src/lib/bytes.ts';
+import { utf8Decode } from '../../src/lib/bytes.ts';
 import { SystemPasswordHasher } from '../../src/password-hasher.ts';
 import { decodeMessageBlock } from '../../src/queue/message-block.ts';
 import { LocalGateway } from './local-gateway.ts';
+import { plainPublish } from './plain-publish.ts';
 
 export const IDENTITY = { clusterName: 'c', nodeName: 'n', version: '1' };
 const AHEAD = { messagesMax: 10, bytesMax: 1_000, bytesFirst: 1_000, nodeBytesMax: 1_000_000 };
@@ -83,19 +84,8 @@ export class Client implements SessionListener {
     body: string,
     more: { exchange?: string; isConfirmed?: boolean; expirationMs?: number } = {},
   ) {
-    const bytes = utf8Encode(body);
-    return this.session.publish({
-      exchange: more.exchange ?? '',
-      routingKey,
-      properties: Uint8Array.of(0, 0),
-      moreRoutingKeys: [],
-      headers: () => undefined,
-      property: () => undefined,
-      body: [bytes],
-      bodyBytes: bytes.length,
-      expirationMs: more.expirationMs,
-      sequence: more.isConfirmed === false ? 0 : ++this.#sequence,
-    });
+    const sequence = more.isConfirmed === false ? 0 : ++this.#sequence;
+    return this.session.publish(plainPublish(routingKey, body, { ...more, sequence }));
   }
 
   consume(queue: string, consumer: number, more: { autoAck?: boolean; exclusive?: boolean; window?: number } = {}) {

@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { BrokerConnection, BrokerSession, Delivery, SessionListener } from '../../../src/broker/broker.ts';
 import type { FieldValue } from '../../../src/broker/field-table.ts';
-import { utf8Decode, utf8Encode } from '../../../src/lib/bytes.ts';
+import { utf8Decode } from '../../../src/lib/bytes.ts';
 import { decodeMessageBlock } from '../../../src/queue/message-block.ts';
 import { int, table, text } from '../../support/metadata.ts';
+import { plainPublish } from '../../support/plain-publish.ts';
 import { gateway, service } from '../../support/session-client.ts';
 
 beforeEach(async () => {
@@ -39,19 +40,7 @@ class Client implements SessionListener {
 
   async publish(...bodies: readonly string[]): Promise<void> {
     for (const body of bodies) {
-      const bytes = utf8Encode(body);
-      this.session.publish({
-        exchange: '',
-        routingKey: 's',
-        properties: Uint8Array.of(0, 0),
-        moreRoutingKeys: [],
-        headers: () => undefined,
-        property: () => undefined,
-        body: [bytes],
-        bodyBytes: bytes.length,
-        expirationMs: 0,
-        sequence: 0,
-      });
+      this.session.publish(plainPublish('s', body, { expirationMs: 0, sequence: 0 }));
     }
     await gateway.settle();
   }
