@@ -150,9 +150,13 @@ function stepHeartbeat(core: Core, heartbeat: Heartbeat): void {
   });
 }
 
-/** InstallSnapshot, receiver (Raft 7, figure 13). What the log holds already needs no transfer. */
+/**
+ * InstallSnapshot, receiver (Raft 7, figure 13). What the log holds already needs no transfer. No leader has what a later
+ * term than its own has written: such an offer is dropped, as an append is that forms no log.
+ */
 function stepSnapshotOffer(core: Core, offer: SnapshotOffer): void {
   const { snapshot } = offer;
+  if (snapshot.last.term > offer.term) return;
   if (snapshot.last.index <= core.log.commit || core.log.holds(snapshot.last)) {
     reached('raft.snapshot-not-needed');
     commitTo(core, snapshot.last.index);

@@ -131,6 +131,13 @@ describe('a follower', () => {
     expect(raft.installing).toBeUndefined();
   });
 
+  it("drops the offer of a snapshot that a later term than its leader's has written", () => {
+    const raft = newRaft();
+    const snapshot = { last: { term: 3, index: 4 }, membership: THREE_VOTERS };
+    raft.step({ type: 'snapshot-offer', from: TWO, to: ONE, term: 2, snapshot });
+    expect(raft.installing).toBeUndefined();
+  });
+
   it('gives a snapshot up when it asks for votes: a leader has all that is committed', () => {
     const raft = newRaft({ log: [{ term: 1, first: 1, last: 3 }] });
     const snapshot = { last: { term: 1, index: 5 }, membership: THREE_VOTERS };
