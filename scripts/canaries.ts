@@ -1,6 +1,4 @@
 import { parseArgs } from 'node:util';
-import type { Program } from '../test/simulation/bundle.ts';
-import type { Canary } from '../test/simulation/canaries/canary.ts';
 import { hunt } from '../test/simulation/canaries/hunt.ts';
 import { CANARIES } from '../test/simulation/canaries/index.ts';
 
@@ -23,23 +21,18 @@ const SEEDS_APART = 100_000;
 
 const first = values.seed === undefined ? Date.now() % 1_000_000_000 : Number(values.seed);
 const seeds = Array.from({ length: Number(values.tries) }, (_, i) => first + i * SEEDS_APART);
-const grounds = (Object.entries(CANARIES) as [Program, readonly Canary[]][]).map(
-  ([program, all]) => [program, all.filter(({ name }) => name.includes(values.only))] as const,
-);
-const canaries = grounds.flatMap(([, some]) => some);
+const canaries = CANARIES.filter(({ name }) => name.includes(values.only));
 const runsNeeded = new Map<string, number[]>(canaries.map(({ name }) => [name, []]));
 const witnesses = new Map<string, Set<string>>(canaries.map(({ name }) => [name, new Set()]));
 const escaped: string[] = [];
 
 console.log(`${canaries.length} canaries from seeds ${seeds.join(', ')}`);
-for (const [program, some] of grounds.filter(([, chosen]) => chosen.length > 0)) {
-  await hunt(program, some, seeds, ({ name }, seed, { runs, violation }) => {
-    if (violation === undefined) escaped.push(`${name} was not noticed in ${runs} runs from seed ${seed}`);
-    else witnesses.get(name)!.add(violation.witness);
-    runsNeeded.get(name)!.push(runs);
-    console.log(`${name}: ${runs} runs, ${violation?.message ?? 'NOT FOUND'}`);
-  });
-}
+await hunt(canaries, seeds, ({ name }, seed, { runs, violation }) => {
+  if (violation === undefined) escaped.push(`${name} was not noticed in ${runs} runs from seed ${seed}`);
+  else witnesses.get(name)!.add(violation.witness);
+  runsNeeded.get(name)!.push(runs);
+  console.log(`${name}: ${runs} runs, ${violation?.message ?? 'NOT FOUND'}`);
+});
 
 const row = (name: string): object => {
   const runs = runsNeeded.get(name)!.toSorted((a, b) => a - b);
