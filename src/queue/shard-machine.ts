@@ -6,10 +6,10 @@ import type { Checkpointable, CheckpointCut, CheckpointScope, Page } from '../ra
 import type { EntryId } from '../raft/messages.ts';
 import type { ApplyMeta, StateMachine } from '../raft/state-machine.ts';
 import { checkoutTouched } from './checkout.ts';
-import { CommandKind, type DecodedCommand, type DeleteQueue, type EnsureQueue, Settlement } from './commands.ts';
+import { CommandKind, type DecodedCommand, Settlement } from './commands.ts';
 import { cancel, consume, get, release, setCredit } from './consumer-commands.ts';
 import { NEVER } from './deadlines.ts';
-import { deleteQueue, pruneTombstones } from './deletion.ts';
+import { pruneTombstones } from './deletion.ts';
 import {
   type ConsumerAddress,
   type DeliveryList,
@@ -24,9 +24,8 @@ import { checkInvariants } from './invariants.ts';
 import { applyLeaderCommand } from './leader-commands.ts';
 import { STEP_SHARES, type StepShares } from './limits.ts';
 import type { Outcome } from './outcomes.ts';
-import { noteUse } from './queue-deadline.ts';
-import { QueueState } from './queue-state.ts';
-import { continueDrops, purge } from './reference-drop.ts';
+import { countQueue, deleteQueueIf, ensureQueue, purgeQueue } from './queue-commands.ts';
+import { continueDrops } from './reference-drop.ts';
 import { restoreState } from './restore.ts';
 import type { HashMark } from './running-hash.ts';
 import type { Session } from './sessions.ts';
@@ -357,7 +356,7 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
     if (LOOK_AT_READY.has(command.kind)) this.#handOut();
     switch (command.kind) {
       case CommandKind.ensureQueue:
-        return this.#ensureQueue(session, command);
+        return ensureQueue(state, session, command);
       case CommandKind.abandonUpload:
         dropUpload(state, session, command.upload);
         return undefined;
@@ -374,47 +373,14 @@ export class ShardMachine implements StateMachine<ShardEffects>, Checkpointable 
         return undefined;
       case CommandKind.get:
         return get(state, session, command);
-      case CommandKind.purge: {
-        const queue = state.queues.get(command.queue);
-        return queue ? { kind: 'purged', messages: purge(state, queue) } : { kind: 'no-such-queue' };
-      }
-      case CommandKind.count: {
-        const queue = state.queues.get(command.queue);
-        if (!queue) return { kind: 'no-such-queue' };
-        // Asked for by every declaration of a queue that is there.
-        noteUse(state, queue);
-        return { kind: 'counted', ready: queue.ready, consumers: queue.consumerCount };
-      }
+      case CommandKind.purge:
+        return purgeQueue(state, command);
+      case CommandKind.count:
+        return countQueue(state, command);
       case CommandKind.deleteQueue:
-        return this.#deleteQueue(command);
+        return deleteQueueIf(state, command);
       default:
         assert(false, () => `command ${command.kind} from a node`);
     }
-  }
-
-  #ensureQueue(session: Session, command: EnsureQueue): Outcome | undefined {
-    const { queues, tombstones, tracker } = this.#state;
-    if (queues.has(command.queue)) return undefined;
-    if (tombstones.has(command.queue)) {
-      reached('shard.deleted-queue-not-created');
-      return { kind: 'no-such-queue' };
-    }
-    if (session.topologyIndex < tombstones.prunedThrough) {
-      reached('shard.stale-topology-refused');
-      return { kind: 'stale-topology' };
-    }
-    const queue = new QueueState(command.queue, command.config);
-    tracker.touch(queue);
-    queues.set(command.queue, queue);
-    noteUse(this.#state, queue);
-    return undefined;
-  }
-
-  #deleteQueue(command: DeleteQueue): Outcome {
-    const queue = this.#state.queues.get(command.queue);
-    if (!queue) return { kind: 'no-such-queue' };
-    if (command.ifUnused && queue.consumerCount > 0) return { kind: 'in-use' };
-    if (command.ifEmpty && queue.ready > 0) return { kind: 'not-empty' };
-    return { kind: 'deleted', messages: deleteQueue(this.#state, queue) };
   }
 }

@@ -4,17 +4,19 @@ import { JournalCleaner } from '../../src/cluster/group/journal-cleaner.ts';
 import { recoverReplica } from '../../src/cluster/group/replica-start.ts';
 import { StragglerSweep } from '../../src/cluster/group/straggler-sweep.ts';
 import { assert } from '../../src/lib/assert.ts';
-import type { GroupId, LogIndex, NodeId } from '../../src/lib/ids.ts';
+import type { GroupId, NodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
-import type { Membership } from '../../src/raft/messages.ts';
 import type { JournalDriver } from '../../src/storage/journal-driver.ts';
 import type { Cluster } from './cluster.ts';
+import { type KnownMemberships, membershipsIn, membershipsOnDisk } from './known-memberships.ts';
 import type { Frame, LeaderNews, Packet } from './packet.ts';
+import { ReplicaFactory } from './replica-factory.ts';
 import { SimClock } from './sim-clock.ts';
 import { SimDisk } from './sim-disk.ts';
 import { SimGateway } from './sim-gateway.ts';
 import { SimLogger } from './sim-logger.ts';
-import { ReplicaFactory, type SimReplica } from './sim-replica.ts';
+import { SimProcess } from './sim-process.ts';
+import type { SimReplica } from './sim-replica.ts';
 import type { SimStore } from './sim-store.ts';
 import { Violation } from './violation.ts';
 
@@ -23,12 +25,6 @@ export type CrashLoss = 'process' | 'power';
 
 /** What a planned crash waits for: a write under way, a vote or append response that just left, an election that was won. */
 export type CrashMoment = 'write' | 'release' | 'elected';
-
-/** What a log says about who takes part: what holds at the base or the commit index, and every change behind it. */
-export interface KnownMemberships {
-  readonly commit: LogIndex;
-  readonly changes: readonly { readonly index: LogIndex; readonly membership: Membership }[];
-}
 
 interface PlannedCrash {
   readonly when: CrashMoment;
@@ -59,10 +55,9 @@ const CLEANING_MS = 300;
 const SLICE_MS = 8;
 
 /** One process and its disk. It has the driver's duties: one turn for all groups, ticks, start and stop. */
-export class SimNode {
+export class SimNode extends SimProcess {
   readonly id: NodeId;
   readonly cluster: Cluster;
-  readonly clock: SimClock;
   disk: SimDisk;
   readonly logger: SimLogger;
   /** Empty while the node is down or still recovering. */
@@ -79,12 +74,7 @@ export class SimNode {
   readonly #leaders = new Map<GroupId, LeaderNews>();
   readonly #wallClocks = new Map<NodeId, { readonly wallMs: number; readonly heardMs: number }>();
   readonly #knownAtStop = new Map<GroupId, KnownMemberships>();
-  #isUp = false;
   #isGone = false;
-  #life = 0;
-  #pausedUntilMs = 0;
-  /** Inputs that wait for the end of a pause. */
-  #waiting: (() => void)[] = [];
   #plannedCrash: PlannedCrash | undefined;
   /** The disk of this life. */
   #store: SimStore | undefined;
@@ -94,10 +84,10 @@ export class SimNode {
   #ticks = 0;
 
   constructor(cluster: Cluster, id: NodeId) {
+    super(cluster.world, new SimClock(cluster, id));
     this.cluster = cluster;
     this.id = id;
     this.#random = cluster.world.random(`node:${id}`);
-    this.clock = new SimClock(cluster, id);
     this.#tickMs = TICK_MS / this.clock.rate;
     this.disk = new SimDisk(this);
     this.logger = new SimLogger(this);
@@ -109,18 +99,9 @@ export class SimNode {
     return this.#store;
   }
 
-  get isUp(): boolean {
-    return this.#isUp;
-  }
-
   /** Never comes back. */
   get isGone(): boolean {
     return this.#isGone;
-  }
-
-  /** Counts starts and stops: what was begun in one life has no effect in the next. */
-  get life(): number {
-    return this.#life;
   }
 
   /** This node's own clock, which runs at its own speed. */
@@ -140,11 +121,8 @@ export class SimNode {
 
   /** Recovery as after a start of the process: only the disk is known. */
   start(): void {
-    assert(!this.#isUp && !this.#isGone, () => `node ${this.id} cannot start`);
-    this.#isUp = true;
-    this.#life++;
-    this.#pausedUntilMs = 0;
-    this.#waiting = [];
+    assert(!this.isUp && !this.#isGone, () => `node ${this.id} cannot start`);
+    this.beginLife();
     this.host = this.#createHost();
     const { world, checkers, groups } = this.cluster;
     this.#leaders.clear();
@@ -163,10 +141,10 @@ export class SimNode {
     const { recovered } = store;
     world.log('n{} starts with {} groups', this.id, recovered.size);
     for (const group of groups) for (const checker of checkers) checker.onRecover(this.id, group, recovered.get(group));
-    const life = this.#life;
+    const life = this.life;
     // What recovery found may be in the system's memory only: nothing is said about it before the first work is done.
     journal.whenSettled(() => {
-      if (this.#life === life) void this.#join();
+      if (this.life === life) void this.#join();
     });
   }
 
@@ -189,13 +167,13 @@ export class SimNode {
   }
 
   leaveForGood(): void {
-    if (this.#isUp) this.crash('process');
+    if (this.isUp) this.crash('process');
     this.#isGone = true;
   }
 
   /** The directory is lost, and this node with it. */
   wipe(): void {
-    assert(!this.#isUp, () => `node ${this.id} is wiped while it runs`);
+    assert(!this.isUp, () => `node ${this.id} is wiped while it runs`);
     this.cluster.world.log('n{} has lost its directory', this.id);
     this.#isGone = true;
     this.disk = new SimDisk(this);
@@ -225,15 +203,7 @@ export class SimNode {
     if (this.#isGone) return undefined;
     const replica = this.replicas.get(group);
     if (replica !== undefined) return membershipsIn(replica);
-    const found = this.disk.recoverDurable(group);
-    const stopped = this.#knownAtStop.get(group);
-    if (found === undefined) return stopped;
-    const { base, configurations, hardState } = found;
-    const changes = [{ index: base.last.index, membership: base.membership }, ...configurations];
-    return {
-      commit: Math.max(hardState.commit, base.last.index, stopped?.commit ?? 0),
-      changes: [...changes.filter(({ membership }) => membership.voters.length > 0), ...(stopped?.changes ?? [])],
-    };
+    return membershipsOnDisk(this.disk.recoverDurable(group), this.#knownAtStop.get(group));
   }
 
   /** Who leads a group that has no replica here, as far as this node heard. */
@@ -256,17 +226,13 @@ export class SimNode {
   calmDown(): void {
     this.#plannedCrash = undefined;
     this.disk.endFaults();
-    if (this.#pausedUntilMs > this.cluster.world.nowMs) this.#resume();
+    this.endPause();
   }
 
-  pause(durationMs: number): void {
+  override pause(durationMs: number): void {
     this.cluster.statistics.pauses++;
     this.cluster.world.log('n{} pauses for {} ms', this.id, durationMs);
-    const life = this.#life;
-    this.#pausedUntilMs = this.cluster.world.nowMs + durationMs;
-    this.cluster.world.after(durationMs, () => {
-      if (this.#life === life && this.#pausedUntilMs <= this.cluster.world.nowMs) this.#resume();
-    });
+    super.pause(durationMs);
   }
 
   planCrash(crash: PlannedCrash): void {
@@ -279,9 +245,9 @@ export class SimNode {
     if (planned?.when !== moment) return;
     this.#plannedCrash = undefined;
     const delayMs = moment === 'release' ? 0 : this.#random.next() * CRASH_DELAY_MS_MAX;
-    const life = this.#life;
+    const life = this.life;
     this.cluster.world.after(delayMs, () => {
-      if (this.#life === life) this.cluster.crash(this, planned.loss, planned.downMs);
+      if (this.life === life) this.cluster.crash(this, planned.loss, planned.downMs);
     });
   }
 
@@ -342,26 +308,11 @@ export class SimNode {
     });
   }
 
-  /** Every input of the process passes here: none arrives while it is paused, all of them afterwards. */
-  enter(input: () => void): void {
-    if (!this.#isUp) return;
-    if (this.#pausedUntilMs > this.cluster.world.nowMs) this.#waiting.push(input);
-    else input();
-  }
-
-  /** The same for what was asked for in this life and arrives later. */
-  entry(input: () => void): () => void {
-    const life = this.#life;
-    return () => {
-      if (this.#life === life) this.enter(input);
-    };
-  }
-
   async #join(): Promise<void> {
-    const life = this.#life;
+    const life = this.life;
     for (const group of this.#held) {
       await this.#openReplica(group);
-      if (this.#life !== life) return;
+      if (this.life !== life) return;
     }
     this.#keepers = this.#createKeepers(this.#store!);
     this.gateway = new SimGateway(this, this.cluster.nextIncarnation(this.id));
@@ -376,10 +327,10 @@ export class SimNode {
   async #openReplica(group: GroupId): Promise<void> {
     const store = this.#store!;
     const { cluster } = this;
-    const life = this.#life;
+    const life = this.life;
     const isOnlyReplica = cluster.placement.isHeldByOnly(group, this.id);
     const start = await recoverReplica(group, { isOnlyReplica }, { store, logger: this.logger });
-    if (this.#life !== life || this.replicas.has(group)) return;
+    if (this.life !== life || this.replicas.has(group)) return;
     if (start.from === 'a-leader') {
       if (!this.disk.isDamaged) {
         throw new Violation('storage', `node ${this.id} has lost what it had of group ${group}: ${start.reason}`);
@@ -393,33 +344,6 @@ export class SimNode {
     this.replicas.set(group, replica);
     this.host.add(replica);
     this.cluster.replicasChanged();
-  }
-
-  /** A timer of this life, by this node's clock. Returned is what cancels it. */
-  after(delayMs: number, callback: () => void): () => void {
-    let isCancelled = false;
-    const fire = (): void => {
-      if (!isCancelled) callback();
-    };
-    this.cluster.world.after(delayMs / this.clock.rate, this.entry(fire));
-    return () => {
-      isCancelled = true;
-    };
-  }
-
-  /** Resolves after so long, in this life. */
-  pauseFor(delayMs: number): Promise<void> {
-    const { world } = this.cluster;
-    world.promisesGoOn();
-    return new Promise(resolve => {
-      world.after(
-        delayMs,
-        this.entry(() => {
-          resolve();
-          world.promisesGoOn();
-        }),
-      );
-    });
   }
 
   #createKeepers(store: SimStore): (JournalCleaner | StragglerSweep)[] {
@@ -455,18 +379,8 @@ export class SimNode {
     );
   }
 
-  #resume(): void {
-    this.#pausedUntilMs = 0;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    const life = this.#life;
-    for (const input of waiting) if (this.#life === life) input();
-  }
-
   #stop(): void {
-    this.#isUp = false;
-    this.#life++;
-    this.#waiting = [];
+    this.endLife();
     this.#plannedCrash = undefined;
     this.host.stop();
     for (const keeper of this.#keepers) keeper.stop();
@@ -482,13 +396,4 @@ export class SimNode {
     this.gateway = undefined;
     this.cluster.workload.nodeLost(this);
   }
-}
-
-function membershipsIn({ raft }: SimReplica): KnownMemberships {
-  const changes: { index: LogIndex; membership: Membership }[] = [];
-  for (let index = raft.commit; index <= raft.lastId.index; index++) {
-    const membership = raft.membershipAt(index);
-    if (changes.at(-1)?.membership !== membership && membership.voters.length > 0) changes.push({ index, membership });
-  }
-  return { commit: raft.commit, changes };
 }

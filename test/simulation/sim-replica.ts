@@ -1,8 +1,8 @@
 import { FrameKind } from '../../src/cluster/frames.ts';
 import type { GroupDriver, GroupListener } from '../../src/cluster/group/group-driver.ts';
-import { GroupFactory } from '../../src/cluster/group/group-factory.ts';
+import type { GroupFactory } from '../../src/cluster/group/group-factory.ts';
 import type { HostedGroup } from '../../src/cluster/group/group-host.ts';
-import { hostReplica, type ReplicaHostingOptions } from '../../src/cluster/group/host-replica.ts';
+import { hostReplica } from '../../src/cluster/group/host-replica.ts';
 import type { HostedReplica } from '../../src/cluster/group/hosted-replica.ts';
 import type { ProposalBuffer } from '../../src/cluster/group/proposal-buffer.ts';
 import type { ReplicaStart } from '../../src/cluster/group/replica-start.ts';
@@ -27,64 +27,16 @@ import type { ApplyMeta } from '../../src/raft/state-machine.ts';
 import type { Checker } from './checkers/checker.ts';
 import { unneededName } from './checkers/reclaiming.ts';
 import type { Frame } from './packet.ts';
+import { hostingOptions } from './replica-options.ts';
 import type { SimNode } from './sim-node.ts';
 import type { SimStore } from './sim-store.ts';
-import type { LimitSwarm } from './swarm.ts';
 import { Violation } from './violation.ts';
 
-const HEARTBEAT_TICKS = 2;
-const SLICE_MS = 8;
 /** Ticks between two looks of a leader at what its group is to be, between two of its reads, and two announcements. */
 const REVIEW_TICKS = 3;
 const READ_TICKS = 5;
 const NEWS_TICKS = 10;
-const CHECKPOINT_IDLE_MS = 5_000;
-const CATCH_UP_SEGMENTS = 4;
-const SNAPSHOT_CHUNKS_AHEAD = 2;
-const SNAPSHOT_REPEAT_MS = 1_500;
-const SNAPSHOT_IDLE_MS = 10_000;
 const NOTHING: EntryId = { term: 0, index: 0 };
-
-/** Makes the replicas of one life of a node, out of what is on its disk. */
-export class ReplicaFactory {
-  readonly #node: SimNode;
-  readonly #store: SimStore;
-  readonly #groups: GroupFactory;
-
-  constructor(node: SimNode, store: SimStore) {
-    const { cluster } = node;
-    const { limits, electionTicks } = cluster.swarm;
-    this.#node = node;
-    this.#store = store;
-    this.#groups = new GroupFactory(
-      {
-        raft: {
-          electionTimeoutTicks: electionTicks,
-          heartbeatTicks: HEARTBEAT_TICKS,
-          inflightEntriesMax: limits.inflightEntriesMax,
-          inflightBytesMax: limits.inflightEntriesMax * limits.entryBytesMax,
-          appendBytesMax: limits.appendBytesMax,
-          cachedBytesMax: limits.cachedBytesMax,
-        },
-        entryBytesMax: limits.entryBytesMax,
-        proposalBytesMax: limits.proposalBytesMax,
-        inflightEntriesMax: limits.inflightEntriesMax,
-        sliceMs: SLICE_MS,
-      },
-      {
-        store,
-        random: cluster.world.random(`replicas:${node.id}/${node.life}`),
-        send: (message, group) => node.replicas.get(group)?.send(message),
-        wake: group => node.host.wake(group),
-        monotonicMs: () => node.monotonicMs,
-      },
-    );
-  }
-
-  create(group: GroupId, start: ReplicaStart): SimReplica {
-    return new SimReplica(this.#node, group, start, this.#store, this.#groups);
-  }
-}
 
 /** One life of one replica: the real driver, core, machine, checkpoints and snapshots of a group between two starts of its node. */
 export class SimReplica implements HostedGroup {
@@ -470,28 +422,4 @@ export class SimReplica implements HostedGroup {
       install: install => this.#shard.install(install),
     };
   }
-}
-
-function hostingOptions(limits: LimitSwarm): ReplicaHostingOptions {
-  const { segmentBytes, pageBytesMax: pageBytes } = limits;
-  return {
-    checkpoints: {
-      entries: limits.checkpointEntries,
-      bytes: limits.checkpointEntries * limits.entryBytesMax,
-      idleMs: CHECKPOINT_IDLE_MS,
-      trailingEntries: limits.trailingEntries,
-      trailingBytesMax: segmentBytes,
-      catchUpBytesMax: CATCH_UP_SEGMENTS * segmentBytes,
-      offeredBytesMax: 2 * CATCH_UP_SEGMENTS * segmentBytes,
-      pageBytes,
-    },
-    snapshots: {
-      chunkBytes: limits.snapshotChunkBytes,
-      chunksAhead: SNAPSHOT_CHUNKS_AHEAD,
-      pageBytes,
-      pinnedBytesMax: 2 * CATCH_UP_SEGMENTS * segmentBytes,
-      repeatMs: SNAPSHOT_REPEAT_MS,
-      idleMs: SNAPSHOT_IDLE_MS,
-    },
-  };
 }
