@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import type { Quarry } from '../test/simulation/canaries/canary.ts';
 import { hunt } from '../test/simulation/canaries/hunt.ts';
 import { CANARIES } from '../test/simulation/canaries/index.ts';
 
@@ -7,12 +9,14 @@ import { CANARIES } from '../test/simulation/canaries/index.ts';
  *
  *   npm run canaries -- --tries 5              each from five fresh seeds
  *   npm run canaries -- --only forgotten-vote  names may be given in part
+ *   npm run canaries -- --from FILE            other bugs than ours: JSON, each as in test/simulation/canaries/canary.ts
  */
 const { values } = parseArgs({
   options: {
     tries: { type: 'string', default: '5' },
     seed: { type: 'string' },
     only: { type: 'string', default: '' },
+    from: { type: 'string' },
   },
 });
 
@@ -21,7 +25,8 @@ const SEEDS_APART = 100_000;
 
 const first = values.seed === undefined ? Date.now() % 1_000_000_000 : Number(values.seed);
 const seeds = Array.from({ length: Number(values.tries) }, (_, i) => first + i * SEEDS_APART);
-const canaries = CANARIES.filter(({ name }) => name.includes(values.only));
+const all = values.from === undefined ? CANARIES : (JSON.parse(readFileSync(values.from, 'utf8')) as readonly Quarry[]);
+const canaries = all.filter(({ name }) => name.includes(values.only));
 const runsNeeded = new Map<string, number[]>(canaries.map(({ name }) => [name, []]));
 const witnesses = new Map<string, Set<string>>(canaries.map(({ name }) => [name, new Set()]));
 const escaped: string[] = [];
