@@ -1,6 +1,6 @@
 import type { QueueHome } from '../broker/topology-records.ts';
 import { TruncatedError } from '../lib/bytes.ts';
-import { groupId, incarnation, type NodeId } from '../lib/ids.ts';
+import { type GroupId, groupId, incarnation, type NodeId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import { checkBatch } from '../queue/entry-codec.ts';
 import { FrameKind } from './frames.ts';
@@ -41,6 +41,7 @@ export interface ClusterDispatchDependencies {
   readonly leaderOf: (home: QueueHome) => ShardLeader | undefined;
   readonly news: (node: NodeId, payload: Uint8Array) => void;
   readonly load: (node: NodeId, payload: Uint8Array) => void;
+  readonly leads: (node: NodeId, group: GroupId, payload: Uint8Array) => void;
   readonly snapshots: Pick<Replicas, 'snapshotRequested' | 'snapshotReceived'>;
   readonly calls: NodeCalls;
   readonly logger: Logger;
@@ -88,6 +89,9 @@ export class ClusterDispatch {
       }
       case FrameKind.news:
         news(from, payload);
+        return;
+      case FrameKind.leads:
+        this.#deps.leads(from, groupId(group), payload);
         return;
       case FrameKind.load:
         this.#deps.load(from, payload);

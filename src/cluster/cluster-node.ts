@@ -1,6 +1,6 @@
 import type { QueueHome } from '../broker/topology-records.ts';
 import type { Clock } from '../lib/clock.ts';
-import { METADATA_GROUP, type NodeId, type QueueId } from '../lib/ids.ts';
+import { type GroupId, METADATA_GROUP, type NodeId, type QueueId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
 import type { ShardMachine } from '../queue/shard-machine.ts';
@@ -10,6 +10,7 @@ import { GroupHost } from './group/group-host.ts';
 import type { NodeStore } from './group/node-store.ts';
 import { LeaderBalance } from './leader-balance.ts';
 import { LeaderDirectory } from './leader-directory.ts';
+import { LeaderNews } from './leader-news.ts';
 import { LoadExchange } from './load-exchange.ts';
 import type { Formation } from './metadata/formation.ts';
 import type { Shortages } from './metadata/lease-frames.ts';
@@ -65,6 +66,7 @@ export class ClusterNode {
   readonly #dispatch: ClusterDispatch;
   readonly #balance: LeaderBalance;
   readonly #leaders: LeaderDirectory;
+  readonly #leaderNews: LeaderNews;
   readonly #registration: Registration;
   readonly #load: LoadExchange;
   readonly #vhostRemover = new VhostRemover();
@@ -94,10 +96,12 @@ export class ClusterNode {
       session: () => this.#session,
       peers: this.peers,
     });
+    this.#leaderNews = new LeaderNews({ peers: this.peers, own: () => this.#leaders.led() });
     this.#leaders = new LeaderDirectory({
       self,
       replicas: () => this.replicas,
       peers: this.peers,
+      news: this.#leaderNews,
       session: () => this.#session,
       volatile: () => this.#volatile,
     });
@@ -133,6 +137,7 @@ export class ClusterNode {
         leaderOf: home => this.#leaders.leaderHere(home),
         news: (node, payload) => this.#news.received(node, payload),
         load: (node, payload) => this.#load.received(node, payload),
+        leads: (node, of, payload) => this.#leads(node, of, payload),
         snapshots: this.replicas,
         calls: this.calls,
         logger: deps.logger,
@@ -149,7 +154,7 @@ export class ClusterNode {
     return this.#volatile?.machine;
   }
 
-  /** Every shard has a leader that this node knows of. */
+  /** Every shard that this node has a replica of has a leader that it knows of. */
   hasLeaders(): boolean {
     const { shards } = this.replicas.metadata.machine;
     return (
@@ -200,6 +205,7 @@ export class ClusterNode {
   connected(node: NodeId, link: PeerLink): void {
     this.peers.connected(node, link, this.#deps.clock.monotonicMs());
     this.#load.connected(node);
+    this.#leaderNews.connected(node);
     for (const group of this.host.groups()) {
       group.peerConnected(node);
       this.host.wake(group.group);
@@ -211,6 +217,7 @@ export class ClusterNode {
   disconnected(node: NodeId, link: PeerLink): void {
     if (!this.peers.disconnected(node, link)) return;
     this.#load.disconnected(node);
+    this.#leaderNews.disconnected(node);
     for (const { leader } of this.replicas.shards()) leader.detach(node);
     this.#volatile?.leader.detach(node);
     this.#session?.leadersChanged();
@@ -324,6 +331,20 @@ export class ClusterNode {
     this.#relay.topologyApplied(session.self, index);
   }
 
+  #leaderChanged(group: GroupId): void {
+    if (group === METADATA_GROUP) {
+      this.#session?.metadata.leaderChanged();
+      return;
+    }
+    const driver = this.replicas.shard(group)?.driver;
+    if (driver?.isServing) this.#leaderNews.tell({ group, term: driver.raft.term });
+    this.#session?.leadersChanged();
+  }
+
+  #leads(node: NodeId, group: GroupId, payload: Uint8Array): void {
+    if (this.#leaderNews.received(node, group, payload)) this.#session?.leadersChanged();
+  }
+
   #fenced(): { readonly node: NodeId; readonly through: number }[] {
     const { members } = this.replicas.metadata.machine;
     return members.all().map(({ id }) => ({ node: id, through: members.fencedThrough(id) }));
@@ -379,10 +400,7 @@ export class ClusterNode {
           grant: (renewal, grant) => this.#relay.grant(renewal, grant),
           reply: (to, id, reply) => this.#relay.reply(to, id, reply),
         },
-        leaderChanged: group => {
-          if (group === METADATA_GROUP) this.#session?.metadata.leaderChanged();
-          else this.#session?.leadersChanged();
-        },
+        leaderChanged: group => this.#leaderChanged(group),
         fenced: () => this.#fenced(),
         removeName: queue => this.#removeName(queue),
       },

@@ -12,6 +12,8 @@ export const FrameKind = {
   formed: 14,
   /** control: connections and channels of vhosts and users that have limits. */
   load: 15,
+  /** control: the sender leads the frame's group. */
+  leads: 16,
   /** clients: a request to group 0, its answer, a refusal by a node that does not lead. */
   metadataRequest: 20,
   metadataReply: 21,

@@ -1,5 +1,6 @@
 import type { QueueHome } from '../broker/topology-records.ts';
 import type { GroupId, NodeId } from '../lib/ids.ts';
+import type { LeaderNews, Leadership } from './leader-news.ts';
 import type { NodeSession } from './node-session.ts';
 import type { Peers } from './peers.ts';
 import type { Replicas } from './replicas.ts';
@@ -13,6 +14,7 @@ export interface LeaderDirectoryDependencies {
   readonly self: NodeId;
   readonly replicas: () => Replicas;
   readonly peers: Peers;
+  readonly news: LeaderNews;
   readonly session: () => NodeSession | undefined;
   readonly volatile: () => VolatileShard | undefined;
 }
@@ -40,15 +42,15 @@ export class LeaderDirectory {
   }
 
   leaderFor(home: QueueHome): ShardLeaderPort | undefined {
-    const { self, replicas, peers } = this.#deps;
+    const { self, replicas, peers, news } = this.#deps;
     const group = groupOfHome(home);
     if (home.kind === 'volatile') {
       return home.node === self ? this.#localLeader(home, group, 0) : peers.shardLeader(home.node, group, 0);
     }
     const shard = replicas().shard(home.group);
     if (shard === undefined) {
-      const preferred = replicas().metadata.machine.shards.get(home.group)?.preferredLeader;
-      return preferred === undefined ? undefined : peers.shardLeader(preferred, group, 0);
+      const heard = news.leaderOf(group);
+      return heard && peers.shardLeader(heard.node, group, heard.term);
     }
     const { leader, raft, isServing } = shard.driver;
     if (leader === undefined) return undefined;
@@ -56,13 +58,18 @@ export class LeaderDirectory {
     return isServing ? this.#localLeader(home, group, raft.term) : undefined;
   }
 
+  /** The shards that this node leads and serves. */
+  *led(): IterableIterator<Leadership> {
+    for (const { group, driver } of this.#deps.replicas().shards()) {
+      if (driver.isServing) yield { group, term: driver.raft.term };
+    }
+  }
+
   /** A shard led here, the one with the fewest queues of several. */
   localShard(): GroupId | undefined {
-    const replicas = this.#deps.replicas();
-    const { machine } = replicas.metadata;
+    const { machine } = this.#deps.replicas().metadata;
     let best: GroupId | undefined;
-    for (const { group, driver } of replicas.shards()) {
-      if (!driver.isServing) continue;
+    for (const { group } of this.led()) {
       if (best === undefined || machine.queuesInShard(group) < machine.queuesInShard(best)) best = group;
     }
     return best;
