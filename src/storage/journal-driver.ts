@@ -47,9 +47,11 @@ export class JournalDriver {
   /** Reads of records that are not on disk yet. */
   #earlyReads: PendingRead[] = [];
   /** Files that are gone with the work under way: the reader must not keep their blocks. */
-  #leavingFiles: string[] = [];
+  readonly #leavingFiles = new Set<string>();
   #lastRead = 0;
   #isFull = false;
+  /** There while a work waits for room (R18): nothing is started until its timer has run out. */
+  #cancelRetry: (() => void) | undefined;
   #isClosed = false;
 
   constructor(options: JournalDriverOptions, core: Journal, deps: JournalDriverDependencies) {
@@ -101,9 +103,10 @@ export class JournalDriver {
     this.core.diskShort(isShort);
   }
 
-  /** Hands what was appended to the writing thread, unless it is busy: then it goes with the next work. */
+  /** Hands what was appended to the writing thread, unless it is busy or waits for room: then it goes with the next work. */
   flush(): void {
-    if (this.#isClosed) return;
+    // Every turn of the loop comes here, and the core would hand out a work without room again at once.
+    if (this.#isClosed || this.#cancelRetry !== undefined) return;
     this.#start(this.core.takeWork());
   }
 
@@ -129,6 +132,7 @@ export class JournalDriver {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#cancelRetry?.();
     await Promise.all([this.#writer.close(), this.#reader.close()]);
   }
 
@@ -141,8 +145,8 @@ export class JournalDriver {
   #start(work: JournalWork | undefined): void {
     if (work === undefined) return;
     for (const operation of work.operations) {
-      if (operation.do === 'delete') this.#leavingFiles.push(operation.file);
-      else if (operation.do === 'rename') this.#leavingFiles.push(operation.from);
+      if (operation.do === 'delete') this.#leavingFiles.add(operation.file);
+      else if (operation.do === 'rename') this.#leavingFiles.add(operation.from);
     }
     this.#writer.post({ do: 'work', number: work.number, operations: work.operations });
   }
@@ -167,14 +171,13 @@ export class JournalDriver {
       this.#isFull = true;
       const mayGoOn = this.core.workFull(reply.number, reply.at);
       if (mayGoOn) this.flush();
-      else this.#deps.after(this.#options.retryMs, () => this.flush());
+      else this.#waitForRoom();
       return;
     }
     this.#isFull = false;
     this.core.workCompleted(reply.number);
-    const files = this.#leavingFiles;
-    this.#leavingFiles = [];
-    if (files.length > 0) this.#reader.post({ do: 'forget', files });
+    if (this.#leavingFiles.size > 0) this.#reader.post({ do: 'forget', files: [...this.#leavingFiles] });
+    this.#leavingFiles.clear();
     this.flush();
     if (this.#earlyReads.length > 0) this.#startEarlyReads();
     const through = this.core.durableThrough;
@@ -183,6 +186,13 @@ export class JournalDriver {
     while (done < waiting.length && waiting[done]!.number <= through) done++;
     this.#waiting = waiting.slice(done);
     for (let i = 0; i < done; i++) waiting[i]!.durable();
+  }
+
+  #waitForRoom(): void {
+    this.#cancelRetry = this.#deps.after(this.#options.retryMs, () => {
+      this.#cancelRetry = undefined;
+      this.flush();
+    });
   }
 
   #startEarlyReads(): void {
