@@ -39,7 +39,11 @@ export abstract class GroupStore implements NodeStore, GroupJournal {
   readonly #checkpoints: CheckpointStore;
   readonly recovered: ReadonlyMap<GroupId, RecoveredGroup>;
   readonly #arenas = new Map<GroupId, Arena>();
-  #isLost = false;
+  /** Groups that lost something in this life. */
+  readonly #losses = new Set<GroupId>();
+  /** Losses that a restart would not find yet. */
+  #unmarked = 0;
+  #hasFailed = false;
 
   constructor(deps: GroupStoreDependencies) {
     this.#deps = deps;
@@ -202,6 +206,8 @@ export abstract class GroupStore implements NodeStore, GroupJournal {
   }
 
   setDamaged(group: GroupId, damaged: boolean): Promise<void> {
+    // What was filled is what an earlier life had lost.
+    if (!damaged && this.#losses.has(group)) return Promise.resolve();
     return new Promise(resolve => {
       this.#journal.setDamaged(group, damaged, resolve);
       this.#journal.flush();
@@ -209,18 +215,26 @@ export abstract class GroupStore implements NodeStore, GroupJournal {
   }
 
   lost(group: GroupId, what: string): void {
-    if (this.#isLost) return;
-    this.#isLost = true;
-    const { failed, logger } = this.#deps;
+    if (this.#losses.has(group)) return;
+    this.#losses.add(group);
     const sentence = `a replica has lost what it had acknowledged: ${what}`;
-    logger.error({ group }, sentence);
+    this.#deps.logger.error({ group }, sentence);
     if (this.#isOnlyReplica(group)) {
-      failed(`${sentence}, of group ${group}, and no other node has it`);
+      this.#fail(`${sentence}, of group ${group}, and no other node has it`);
       return;
     }
-    void this.setDamaged(group, true).then(() =>
-      failed(`${sentence}, of group ${group}; start this node again, and another one will fill it`),
-    );
+    this.#unmarked++;
+    void this.setDamaged(group, true).then(() => {
+      // A restart must find what other groups have lost meanwhile, too.
+      if (--this.#unmarked > 0) return;
+      this.#fail(`${sentence}, of group ${group}; start this node again, and another one will fill it`);
+    });
+  }
+
+  #fail(reason: string): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    this.#deps.failed(reason);
   }
 
   /** As far as the log can tell: who was to join by a change in it may have the group, and one that knows no members has joined others. */

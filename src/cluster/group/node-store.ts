@@ -95,7 +95,7 @@ export interface SnapshotStore {
   resetLive(group: GroupId): void;
   /** Forgets the checkpoints of all generations of a group but this one; of all if it is undefined. Durable when it resolves. */
   keepGeneration(group: GroupId, generation: number | undefined): Promise<void>;
-  /** Remembers over restarts that a group lost something it had acknowledged, or that it is whole again. */
+  /** Remembers over restarts that a group lost something it had acknowledged, or that it is whole again; one that lost something in this life is not. */
   setDamaged(group: GroupId, damaged: boolean): Promise<void>;
   /** The entries behind the answer, up to `last`, take at most about `bytesMax`. Not below the log's base. */
   floorWithin(group: GroupId, last: LogIndex, bytesMax: number): LogIndex;

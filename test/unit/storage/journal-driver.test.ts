@@ -1,36 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { JournalDriver, type JournalThread } from '../../../src/storage/journal-driver.ts';
-import type { DiskReply, DiskRequest } from '../../../src/storage/journal-work.ts';
+import { JournalDriver } from '../../../src/storage/journal-driver.ts';
+import { FilesThread } from '../../support/files-thread.ts';
 import { A, appending, basing, disk, entry, OPTIONS, recovered } from '../../support/journal-fixture.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import type { SimulatedFiles } from '../../support/simulated-files.ts';
 
 const RETRY_MS = 500;
-
-/** Does at once what it is asked for; the answer comes in a later turn. */
-class FilesThread implements JournalThread {
-  readonly requests: DiskRequest[] = [];
-  readonly #files: SimulatedFiles;
-  readonly #reply: (reply: DiskReply) => void;
-
-  constructor(files: SimulatedFiles, reply: (reply: DiskReply) => void) {
-    this.#files = files;
-    this.#reply = reply;
-  }
-
-  post(request: DiskRequest): void {
-    this.requests.push(request);
-    const { number } = request.do === 'forget' ? { number: 0 } : request;
-    if (request.do === 'work') {
-      this.#reply({ did: 'work', number, ...this.#files.perform(request) });
-    } else if (request.do === 'read') {
-      const pieces = request.pieces.map(({ file, position, length }) => this.#files.read(file, position, length));
-      this.#reply({ did: 'read', number, pieces });
-    }
-  }
-
-  async close(): Promise<void> {}
-}
 
 describe("the journal's driver on a full disk", () => {
   let files: SimulatedFiles;
@@ -50,7 +25,7 @@ describe("the journal's driver on a full disk", () => {
   function open(options = OPTIONS): JournalDriver {
     const journal = new JournalDriver({ retryMs: RETRY_MS }, recovered(files, options).journal, {
       thread: (role, replied) => {
-        const thread = new FilesThread(files, reply => turns.push(() => replied(reply)));
+        const thread = new FilesThread(files, callback => turns.push(callback), replied);
         if (role === 'write') writer = thread;
         else reader = thread;
         return thread;
