@@ -90,7 +90,7 @@ export class Core {
 
   /** The term at recovery of a replica that lost acknowledged entries; undefined once it is whole (R16). */
   damagedTerm: Term | undefined;
-  /** The damage may have taken a later term with it, whose leader counts what is lost: the first leader heard is not enough. */
+  /** No leader was heard yet; see `mayCountLost` in `follower.ts`. */
   mustRaiseTerm: boolean;
   /** A damaged replica is whole when its journal has everything up to here. */
   healedAt: LogIndex | undefined;

@@ -14,8 +14,66 @@ import {
   type TimeoutNow,
 } from './messages.ts';
 
+type FromLeader = AppendRequest | Heartbeat | SnapshotOffer | TimeoutNow;
+
+/** Who sends these leads the term (Raft 5.1, 5.2). */
+export function stepFromLeader(core: Core, message: FromLeader): void {
+  if (message.term < core.term) {
+    answerStaleLeader(core, message);
+    return;
+  }
+  if (message.term > core.term || core.role === 'candidate' || core.role === 'pre-candidate') {
+    core.becomeFollower(message.term, message.from);
+  }
+  if (core.role === 'leader') return;
+  core.leader ??= message.from;
+  if (core.leader !== message.from) return;
+  if (mayCountLost(core, message)) {
+    reached('raft.damaged-raises-the-term');
+    core.mustRaiseTerm = false;
+    core.becomeFollower(core.term + 1, undefined);
+    answerStaleLeader(core, message);
+    return;
+  }
+  core.electionElapsed = 0;
+  core.campaignIn = undefined;
+  core.hintedAttempts = 0;
+  core.isLogNeeded = false;
+  stepFollower(core, message);
+}
+
+/**
+ * Whether a leader that a damaged replica hears may count entries that it has lost. The one of the term in which it lost them may,
+ * and the first one heard: the damage may have taken a later term with it. If that was a stale one the right one follows, and
+ * says so: heartbeats name no commit index above what the peer is known to have (R16).
+ */
+const mayCountLost = (core: Core, message: FromLeader): boolean =>
+  core.damagedTerm === core.term ||
+  core.mustRaiseTerm ||
+  (core.damaged && message.type === 'heartbeat' && message.commit > core.log.last);
+
+/**
+ * A leader of an older term learns of the newer one and steps down (Raft 5.1). A damaged replica says so on purpose,
+ * by way of a new term, to a leader that may count entries it has lost (R16).
+ */
+function answerStaleLeader(core: Core, message: FromLeader): void {
+  const answer = { from: core.id, to: message.from, term: core.term };
+  switch (message.type) {
+    case 'append-request':
+      reject(core, message, core.log.lastId);
+      return;
+    case 'heartbeat':
+      core.send({ ...answer, type: 'heartbeat-response', readRound: 0, lastIndex: core.log.last });
+      return;
+    case 'snapshot-offer':
+      core.send({ ...answer, type: 'snapshot-response', installed: false, match: core.log.last });
+      return;
+    case 'timeout-now':
+  }
+}
+
 /** What a follower does with a message of its own term from its leader. */
-export function stepFollower(core: Core, message: AppendRequest | Heartbeat | SnapshotOffer | TimeoutNow): void {
+function stepFollower(core: Core, message: FromLeader): void {
   switch (message.type) {
     case 'append-request':
       stepAppend(core, message);
@@ -100,7 +158,7 @@ function accept(core: Core, request: AppendRequest, match: LogIndex): void {
 }
 
 /** Also the answer to a leader of an older term, which learns of the newer one by it. */
-export function reject(core: Core, request: AppendRequest, hint: EntryId): void {
+function reject(core: Core, request: AppendRequest, hint: EntryId): void {
   core.send({
     type: 'append-response',
     from: core.id,

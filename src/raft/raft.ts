@@ -4,7 +4,7 @@ import type { Random } from '../lib/random.ts';
 import { reached } from '../lib/reached.ts';
 import { campaign, leaderIsGone, ownVoteIsDurable, stepVoteResponse, tickWithoutLead } from './candidate.ts';
 import { Core, type RaftOptions, type Role } from './core.ts';
-import { answerOffer, reject, stepFollower } from './follower.ts';
+import { answerOffer, stepFromLeader } from './follower.ts';
 import {
   flushLeader,
   maybeCommit,
@@ -16,19 +16,15 @@ import {
   transferLeadership,
 } from './leader.ts';
 import type {
-  AppendRequest,
   AppendResponse,
   Entry,
   EntryId,
   HardState,
-  Heartbeat,
   HeartbeatResponse,
   Membership,
   RaftMessage,
   SnapshotMeta,
-  SnapshotOffer,
   SnapshotResponse,
-  TimeoutNow,
   VoteResponse,
 } from './messages.ts';
 import type { ProposeResult, Ready, RecoveredState, SnapshotInstall, SoftState, Write } from './ready.ts';
@@ -39,7 +35,6 @@ import { stepVoteRequest } from './voting.ts';
 export type { RaftOptions, Role } from './core.ts';
 export type { PeerStatus, RaftStatus } from './status.ts';
 
-type FromLeader = AppendRequest | Heartbeat | SnapshotOffer | TimeoutNow;
 type Answer = VoteResponse | AppendResponse | HeartbeatResponse | SnapshotResponse;
 
 /**
@@ -154,7 +149,7 @@ export class Raft {
       case 'heartbeat':
       case 'snapshot-offer':
       case 'timeout-now':
-        this.#stepFromLeader(message);
+        stepFromLeader(this.#core, message);
         return;
       default:
         this.#stepAnswer(message);
@@ -342,54 +337,6 @@ export class Raft {
     if (role === this.#role.role && term === this.#role.term && leader === this.#role.leader) return false;
     this.#role = { role, term, leader };
     return true;
-  }
-
-  /** Who sends these leads the term (Raft 5.1, 5.2). */
-  #stepFromLeader(message: FromLeader): void {
-    const core = this.#core;
-    if (message.term < core.term) {
-      this.#answerStaleLeader(message);
-      return;
-    }
-    if (message.term > core.term || core.role === 'candidate' || core.role === 'pre-candidate') {
-      core.becomeFollower(message.term, message.from);
-    }
-    if (core.role === 'leader') return;
-    core.leader ??= message.from;
-    if (core.leader !== message.from) return;
-    if (core.damagedTerm === core.term || core.mustRaiseTerm) {
-      reached('raft.damaged-raises-the-term');
-      core.mustRaiseTerm = false;
-      core.becomeFollower(core.term + 1, undefined);
-      this.#answerStaleLeader(message);
-      return;
-    }
-    core.electionElapsed = 0;
-    core.campaignIn = undefined;
-    core.hintedAttempts = 0;
-    core.isLogNeeded = false;
-    stepFollower(core, message);
-  }
-
-  /**
-   * A leader of an older term learns of the newer one and steps down (Raft 5.1). A damaged replica says so on purpose,
-   * by way of a new term, to a leader that may count entries it has lost (R16).
-   */
-  #answerStaleLeader(message: FromLeader): void {
-    const core = this.#core;
-    const answer = { from: core.id, to: message.from, term: core.term };
-    switch (message.type) {
-      case 'append-request':
-        reject(core, message, core.log.lastId);
-        return;
-      case 'heartbeat':
-        core.send({ ...answer, type: 'heartbeat-response', readRound: 0, lastIndex: core.log.last });
-        return;
-      case 'snapshot-offer':
-        core.send({ ...answer, type: 'snapshot-response', installed: false, match: core.log.last });
-        return;
-      case 'timeout-now':
-    }
   }
 
   #stepAnswer(message: Answer): void {

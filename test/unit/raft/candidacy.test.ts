@@ -92,4 +92,17 @@ describe('a replica that lost what it had acknowledged', () => {
     expect(raft.term).toBe(term + 3);
     expect(raft.takeReady()!.write!.entries).toMatchObject([{ index: 3 }]);
   });
+
+  it('is filled by no leader that counts it either if a stale one was heard before', () => {
+    const raft = newRaft({ log: [{ term: 1, first: 1, last: 2 }], damaged: true });
+    raft.step(append(2, [2, 1], [entry(3, 2)]));
+    expect(raft.term).toBe(3);
+    const heartbeat = { type: 'heartbeat', from: TWO, to: ONE, readRound: 0 } as const;
+    raft.step({ ...heartbeat, term: 5, commit: 9 });
+    expect(raft.term).toBe(6);
+    expect(raft.takeReady()!.messages).toMatchObject([{ term: 3 }, { type: 'heartbeat-response', term: 6 }]);
+    raft.step({ ...heartbeat, term: 7, commit: 0 });
+    raft.step(append(7, [2, 1], [entry(3, 7)]));
+    expect(raft.term).toBe(7);
+  });
 });
