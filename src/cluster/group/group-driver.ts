@@ -129,6 +129,20 @@ export class GroupDriver<Effects> {
     this.#deps.wake();
   }
 
+  /** See `Raft.peerGone`. During a switch nothing comes of it, and the election timeout decides. */
+  peerGone(peer: NodeId): void {
+    if (this.#isSwitching || this.#stopped) return;
+    this.#raft.peerGone(peer);
+    this.#deps.wake();
+  }
+
+  /** See `Raft.peerConnected`. */
+  peerConnected(peer: NodeId): void {
+    if (this.#isSwitching || this.#stopped) return;
+    this.#raft.peerConnected(peer);
+    this.#deps.wake();
+  }
+
   /** Begins a round that confirms the leadership; answered with `roundConfirmed`. False: not the leader. */
   readIndex(context: number): boolean {
     const asked = this.#raft.readIndex(context);

@@ -60,10 +60,10 @@ export class HostedReplica<Effects> implements HostedGroup, CleanableGroup {
     this.#parts.driver.process();
   }
   peerGone(peer: NodeId): void {
-    this.#parts.driver.raft.peerGone(peer);
+    this.#parts.driver.peerGone(peer);
   }
   peerConnected(peer: NodeId): void {
-    this.#parts.driver.raft.peerConnected(peer);
+    this.#parts.driver.peerConnected(peer);
     this.#parts.sink.connected(peer);
   }
   snapshotsWanted(peers: readonly NodeId[]): void {
