@@ -1,7 +1,8 @@
+import { assert } from '../lib/assert.ts';
 import { reached } from '../lib/reached.ts';
 import { deleteQueue } from './deletion.ts';
 import { expireFront } from './expiry.ts';
-import { firstExpiryMs } from './queue-deadline.ts';
+import { firstExpiryMs, unusedUntilMs } from './queue-deadline.ts';
 import type { ShardState } from './shard-state.ts';
 
 /** Whether something in the shard has come to its end and is still there. */
@@ -21,6 +22,10 @@ export function expireDue(state: ShardState): void {
     if (firstExpiryMs(queue) <= state.timeMs) {
       if (!expireFront(state, queue)) return;
     } else {
+      assert(
+        unusedUntilMs(queue) <= state.timeMs,
+        () => `queue ${queue.id} is due, and nothing of it has come to its end`,
+      );
       reached('shard.unused-queue-expired');
       deleteQueue(state, queue);
     }

@@ -21,7 +21,7 @@ function keptUntilMs({ ready, readyBytes }: QueueState, { maxAgeMs, maxBytes }: 
 }
 
 /** Shard time at which the queue goes because nobody used it. */
-function unusedUntilMs({ config: { expiresMs }, consumerCount, usedMs }: QueueState): number {
+export function unusedUntilMs({ config: { expiresMs }, consumerCount, usedMs }: QueueState): number {
   return expiresMs === undefined || consumerCount > 0 ? NEVER : usedMs + expiresMs;
 }
 
