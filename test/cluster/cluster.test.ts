@@ -177,3 +177,39 @@ describe('three servers', () => {
     expect(bodies).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
   }, 90_000);
 });
+
+describe('five servers', () => {
+  let cluster: ServerCluster;
+
+  beforeAll(async () => {
+    cluster = await ServerCluster.start({ nodes: 5, readyTimeoutMs: 60_000 });
+  }, 90_000);
+
+  afterAll(() => cluster?.stop());
+
+  it('serve a queue through the two that have no replica of it, also when its leader is killed', async () => {
+    await (await open(cluster, 'warren-0')).assertQueue('far', { durable: true });
+    const leader = await cluster.leaderOf('far', 30_000);
+    const { queues, shards } = await cluster.status();
+    const shard = queues!.find(({ name }) => name === 'far')!.shard;
+    const { replicas } = shards.find(({ id }) => id === shard)!;
+    const strangers = cluster.nodes.map(({ name }) => name).filter(name => !replicas.includes(name));
+    expect(strangers).toHaveLength(2);
+    const arrived: string[] = [];
+    const consumer = await open(cluster, strangers[0]!);
+    await consumer.consume('far', message => {
+      arrived.push(message!.content.toString());
+      consumer.ack(message!);
+    });
+    const publisher = await open(cluster, strangers[1]!);
+    const sent = Array.from({ length: 200 }, (_, i) => String(i));
+    const publishes = sent.slice(0, 100).map(body => confirmed(publisher, 'far', body));
+    await publishes[0];
+    cluster.kill(leader);
+    publishes.push(...sent.slice(100).map(body => confirmed(publisher, 'far', body)));
+    await Promise.all(publishes);
+    await eventually('all messages to arrive', 30_000, () => new Set(arrived).size === sent.length);
+    expect([...new Set(arrived)]).toEqual(sent);
+    expect(await cluster.leaderOf('far', 30_000)).not.toBe(leader);
+  }, 120_000);
+});

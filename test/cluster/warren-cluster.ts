@@ -57,7 +57,7 @@ export interface ClusterOptions {
   readonly readyTimeoutMs?: number;
 }
 
-/** A cluster of three real processes on free ports. Everything it started ends with `stop`, or with this process. */
+/** A cluster of real processes on free ports. Everything it started ends with `stop`, or with this process. */
 export abstract class WarrenCluster {
   readonly directory: string;
   readonly portOffset: number;
@@ -260,6 +260,8 @@ export class DevCluster extends WarrenCluster {
 }
 
 export interface ServerClusterOptions extends ClusterOptions {
+  /** Three by default. */
+  readonly nodes?: number;
   /** Put before the node's own command line; it must leave the node's process as the child (`strace -D` does). */
   readonly wrap?: (name: string, directory: string) => readonly string[];
   /** Arguments for Node itself. */
@@ -269,12 +271,12 @@ export interface ServerClusterOptions extends ClusterOptions {
   readonly configuration?: string;
 }
 
-/** Three `warren server` processes that are started and stopped one by one. */
+/** `warren server` processes that are started and stopped one by one. */
 export class ServerCluster extends WarrenCluster {
   readonly #options: ServerClusterOptions;
 
   static async start(options: ServerClusterOptions = {}): Promise<ServerCluster> {
-    const cluster = new ServerCluster(await freePortOffset(), options);
+    const cluster = new ServerCluster(await freePortOffset(options.nodes), options);
     const startMs = nowMs();
     try {
       for (const node of cluster.nodes) cluster.startNode(node.name);
@@ -290,7 +292,7 @@ export class ServerCluster extends WarrenCluster {
   private constructor(portOffset: number, options: ServerClusterOptions) {
     super(portOffset, options);
     this.#options = options;
-    this.nodes = [0, 1, 2].map(index => ({
+    this.nodes = Array.from({ length: options.nodes ?? 3 }, (_, index) => ({
       name: `warren-${index}`,
       amqp: 5_672 + index + portOffset,
       grpc: 7_672 + index + portOffset,
