@@ -67,7 +67,11 @@ export class MetadataRelay {
 
   reply(to: NodeId, { incarnation, number }: RequestId, reply: MetadataReply): void {
     const { self, session, peers } = this.#deps;
-    if (to === self) session()?.metadata.replied(number, reply);
-    else peers.send(to, 'clients', FrameKind.metadataReply, 0, encodeMetadataReply(incarnation, number, reply));
+    if (to !== self) {
+      peers.send(to, 'clients', FrameKind.metadataReply, 0, encodeMetadataReply(incarnation, number, reply));
+      return;
+    }
+    const own = session();
+    if (own?.self.incarnation === incarnation) own.metadata.replied(number, reply);
   }
 }
