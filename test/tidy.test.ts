@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { CANARIES } from './simulation/canaries/index.ts';
 
 /**
  * The shape of the code base, checked as text: which folder may import which (docs/architecture.md), what the pure folders
@@ -142,5 +143,13 @@ describe('the code base', () => {
       .filter(({ text }) => /\b(it|test|describe)\.(skip|only|todo)\b|\bTODO\b|\bFIXME\b|\bXXX\b/.test(text))
       .map(({ path }) => path);
     expect(wrong).toEqual([]);
+  });
+
+  it('names each canary in docs/invariants.md, and no canary that there is not', () => {
+    const text = readFileSync(join(root, 'docs/invariants.md'), 'utf8');
+    const name = '[a-z]+(?:-[a-z]+)+';
+    const lists = text.matchAll(new RegExp(`\\bcanar(?:y|ies)\\s+(${name}(?:,\\s+${name})*)`, 'g'));
+    const named = [...lists].flatMap(match => match[1]!.split(/,\s+/));
+    expect([...new Set(named)].sort()).toEqual(CANARIES.map(canary => canary.name).sort());
   });
 });

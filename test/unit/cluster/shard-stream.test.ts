@@ -210,6 +210,23 @@ describe('a stream to a shard', () => {
     expect(shard.machine.overview().messages.enqueued).toBe(1);
   });
 
+  it('takes nothing behind a delivery that got lost, and has both sent again', () => {
+    const port = new SlowPort(shard, node);
+    node.port = port;
+    node.consume(1);
+    node.turn();
+    port.settle();
+    const other = attachedNode(BOB);
+    for (const body of ['lost', 'next']) {
+      other.publish(body);
+      other.turn();
+      shard.commitAll();
+      if (body === 'lost') expect(port.toClient.splice(0)).toHaveLength(1);
+    }
+    port.settle();
+    expect(node.received).toEqual(['lost', 'next']);
+  });
+
   it('offers again by itself what a full leader could not take', () => {
     node.port = local();
     settleAll();
