@@ -40,4 +40,14 @@ export const SHELL_CANARIES: readonly Canary[] = [
     replace: "if (this.#state === 'attached') this.#request(out => writeSettle(out, how, consumer, ranges)",
     runsMax: 12,
   },
+  {
+    name: 'preferred-leader-taken-for-the-leader',
+    breaks: 'a node without a replica of a shard talks to its preferred leader, whoever leads (R25)',
+    file: 'src/cluster/leader-directory.ts',
+    find: `const heard = news.leaderOf(group);
+      return heard && peers.shardLeader(heard.node, group, heard.term);`,
+    replace: `const preferred = replicas().metadata.machine.shards.get(home.group)?.preferredLeader;
+      return preferred === undefined || news === undefined ? undefined : peers.shardLeader(preferred, group, 0);`,
+    runsMax: 20,
+  },
 ];
