@@ -19,16 +19,16 @@ export function membershipsIn({ raft }: SimReplica): KnownMemberships {
   return { commit: raft.commit, changes };
 }
 
-/** Of a node that is down: what its disk says, which may be less than its log said when it stopped. Undefined if it knows nothing. */
-export function membershipsOnDisk(
+/** What may be left of it after a crash is known, too. */
+export function withDisk(
+  known: KnownMemberships | undefined,
   found: RecoveredGroup | undefined,
-  stopped: KnownMemberships | undefined,
 ): KnownMemberships | undefined {
-  if (found === undefined) return stopped;
+  if (found === undefined) return known;
   const { base, configurations, hardState } = found;
   const changes = [{ index: base.last.index, membership: base.membership }, ...configurations];
   return {
-    commit: Math.max(hardState.commit, base.last.index, stopped?.commit ?? 0),
-    changes: [...changes.filter(({ membership }) => membership.voters.length > 0), ...(stopped?.changes ?? [])],
+    commit: Math.max(hardState.commit, base.last.index, known?.commit ?? 0),
+    changes: [...changes.filter(({ membership }) => membership.voters.length > 0), ...(known?.changes ?? [])],
   };
 }

@@ -8,7 +8,7 @@ import type { GroupId, NodeId } from '../../src/lib/ids.ts';
 import type { Random } from '../../src/lib/random.ts';
 import type { JournalDriver } from '../../src/storage/journal-driver.ts';
 import type { Cluster } from './cluster.ts';
-import { type KnownMemberships, membershipsIn, membershipsOnDisk } from './known-memberships.ts';
+import { type KnownMemberships, membershipsIn, withDisk } from './known-memberships.ts';
 import type { Frame, LeaderNews, Packet } from './packet.ts';
 import { ReplicaFactory } from './replica-factory.ts';
 import { SimClock } from './sim-clock.ts';
@@ -196,14 +196,14 @@ export class SimNode extends SimProcess {
   }
 
   /**
-   * What this node's log says about the group's members; undefined if it knows nothing. While it is down: what its log said when it
-   * stopped, for a crash may leave more than is known to be durable, and what its disk says, for it may leave less.
+   * What this node's log says about the group's members, or said when it stopped, and what its disk says: a crash may leave less than
+   * the log said, also of what was taken back, and more than is known to be durable. Undefined if the node knows nothing.
    */
   membershipsOf(group: GroupId): KnownMemberships | undefined {
     if (this.#isGone) return undefined;
     const replica = this.replicas.get(group);
-    if (replica !== undefined) return membershipsIn(replica);
-    return membershipsOnDisk(this.disk.recoverDurable(group), this.#knownAtStop.get(group));
+    const inMemory = replica === undefined ? this.#knownAtStop.get(group) : membershipsIn(replica);
+    return withDisk(inMemory, this.disk.recoverDurable(group));
   }
 
   /** Who leads a group that has no replica here, as far as this node heard. */
