@@ -1,16 +1,22 @@
 import type { GroupId, LogIndex } from '../../../src/lib/ids.ts';
 import type { RaftMessage } from '../../../src/raft/messages.ts';
+import type { Raft } from '../../../src/raft/raft.ts';
 import type { SimReplica } from '../sim-replica.ts';
 import { Checker } from './checker.ts';
 
+/** Election timeouts within which such a leader has heard of a later term. */
+const TIMEOUTS_MAX = 2;
+
 /**
  * A replica that lost something it had acknowledged neither votes, campaigns, acknowledges nor leads, until it has been filled (R16).
- * Then it has all that was committed when it noticed its loss.
+ * Then it has all that was committed when it noticed its loss. No leader goes on counting what it has lost.
  */
 export class DamageChecker extends Checker {
   readonly title = 'damage';
   /** By group: the highest index that any replica held for committed. */
   readonly #committed = new Map<GroupId, LogIndex>();
+  /** Ticks in which the leader that a replica follows counted what it has lost. */
+  readonly #counting = new WeakMap<Raft, number>();
   /** What was committed when a replica began without what it had acknowledged. */
   readonly #wanted = new Map<SimReplica, LogIndex>();
 
@@ -29,6 +35,21 @@ export class DamageChecker extends Checker {
         if (message.accepted) this.#fail(replica, `acknowledges entries up to ${message.match}`);
         return;
       default:
+    }
+  }
+
+  override onTick(replica: SimReplica): void {
+    const { raft, group, node } = replica;
+    if (raft.role !== 'leader') return;
+    for (const { peer, match } of raft.status().peers) {
+      const follower = this.cluster.node(peer).replicas.get(group)?.raft;
+      const isCounted = follower?.damaged && follower.leader === node.id && follower.term === raft.term;
+      const ticks = isCounted && match > follower.lastId.index ? (this.#counting.get(follower) ?? 0) + 1 : 0;
+      if (follower !== undefined) this.#counting.set(follower, ticks);
+      if (ticks <= TIMEOUTS_MAX * this.cluster.swarm.electionTicks) continue;
+      this.fail(
+        `node ${node.id} leads group ${group} and counts entries up to ${match} on node ${peer}, which has lost them`,
+      );
     }
   }
 

@@ -16,6 +16,8 @@ interface Reign {
   /** What each replica has acknowledged to this leader. */
   readonly acknowledged: Map<NodeId, LogIndex>;
   commit: LogIndex;
+  /** Ticks one after the other in which it took no proposals. */
+  refusing: number;
 }
 
 interface Read {
@@ -32,8 +34,8 @@ const HANGS_MAX = 3;
 /**
  * A leader commits what a majority of the voters has acknowledged to it, of both voter sets during a change (Raft 5.3, 6). One that
  * a majority does not answer, or whose own disk hangs, makes room within two or three of its election timeouts (CheckQuorum,
- * thesis 6.2; R10). A read that it confirms sees everything that was committed when the read began, for a majority has answered
- * since (Raft 8).
+ * thesis 6.2; R10). A transfer that does not come about is given up after one (thesis 3.10). A read that it confirms sees everything
+ * that was committed when the read began, for a majority has answered since (Raft 8).
  */
 export class LeadershipChecker extends Checker {
   readonly title = 'leadership';
@@ -91,6 +93,7 @@ export class LeadershipChecker extends Checker {
     }
     this.#checkQuorum(replica, reign);
     this.#checkDisk(replica, reign);
+    this.#checkTransfer(replica, reign);
   }
 
   override onReadBegun(replica: SimReplica, read: number): void {
@@ -127,6 +130,7 @@ export class LeadershipChecker extends Checker {
         heard: new Map(),
         acknowledged: new Map(),
         commit,
+        refusing: 0,
       };
       this.#reigns.set(replica, reign);
     }
@@ -161,6 +165,12 @@ export class LeadershipChecker extends Checker {
       `node ${node.id} leads group ${group} in term ${raft.term}, though for ${max} ticks it heard only ` +
         `[${[...heard.keys()].filter(isHeard).join()}] of the voters [${membership.voters.join()}] and [${membership.outgoing.join()}]`,
     );
+  }
+
+  #checkTransfer({ raft, node, group }: SimReplica, reign: Reign): void {
+    reign.refusing = raft.acceptsProposals ? 0 : reign.refusing + 1;
+    if (reign.refusing <= this.cluster.swarm.electionTicks) return;
+    this.fail(`node ${node.id} leads group ${group} and has taken no proposals for ${reign.refusing} ticks`);
   }
 
   #checkDisk(replica: SimReplica, { since }: Reign): void {

@@ -1,14 +1,14 @@
 import type { GroupId, LogIndex, NodeId, Term } from '../../../src/lib/ids.ts';
 import type { GroupWrite } from '../../../src/raft/log-store.ts';
-import { decodeMembership } from '../../../src/raft/membership.ts';
+import { decodeMembership, sameMembership } from '../../../src/raft/membership.ts';
 import { type EntryId, EntryKind, type Membership, type RaftMessage } from '../../../src/raft/messages.ts';
 import { canBeDisjoint, hasMajorities } from '../majorities.ts';
 import type { SimReplica } from '../sim-replica.ts';
 import { Checker } from './checker.ts';
 
 /**
- * A leader has the votes of a majority of the voters, of both voter sets while a change is under way, and nobody else's vote counts;
- * no membership can have a majority that shares nobody with one of the membership before it; a change begins when the one before it
+ * A leader has the votes of a majority of the voters, of both voter sets while a change is under way; its own counts when it is
+ * durable, and nobody else's does. It leads no longer than it is a voter. In force is the latest change in the log; no membership can have a majority that shares nobody with one of the membership before it; a change begins when the one before it
  * is committed, by a leader that knows what is (Raft 6, thesis 4).
  */
 export class MembershipChecker extends Checker {
@@ -51,7 +51,8 @@ export class MembershipChecker extends Checker {
   override onWrite(replica: SimReplica, { entries }: GroupWrite): void {
     const first = entries[0];
     if (first === undefined) return;
-    let changes = (this.#changes.get(replica) ?? []).filter(({ index }) => index < first.index);
+    const known = this.#changes.get(replica) ?? [];
+    let changes = known.filter(({ index }) => index < first.index);
     for (const { kind, index, term, payload } of entries) {
       if (kind !== EntryKind.configuration) continue;
       const membership = decodeMembership(payload);
@@ -62,6 +63,15 @@ export class MembershipChecker extends Checker {
       changes = [...changes, { index, membership }];
     }
     this.#changes.set(replica, changes);
+    this.#checkInForce(replica, changes.at(-1), known[changes.length]);
+  }
+
+  override onTick({ raft, node, group }: SimReplica): void {
+    const { membership, commit } = raft;
+    const isCommitted = raft.termAt(commit) === raft.term && raft.membershipAt(commit) === membership;
+    if (raft.role !== 'leader' || !isCommitted || membership.outgoing.length > 0) return;
+    if (membership.voters.includes(node.id)) return;
+    this.fail(`node ${node.id} leads group ${group}, though it is committed that [${membership.voters.join()}] vote`);
   }
 
   /** The log of before is gone. */
@@ -73,11 +83,13 @@ export class MembershipChecker extends Checker {
     const { raft, node, group } = replica;
     if (!this.#mayLead(replica)) this.fail(`node ${node.id} leads group ${group} in term ${raft.term} and is no voter`);
     const votes = this.#votesFor(group, raft.term, node.id);
-    const hasVoted = (voter: NodeId): boolean => voter === node.id || votes.has(voter);
+    const isOwnDurable = hasOnDisk(replica, raft.term);
+    const hasVoted = (voter: NodeId): boolean => (voter === node.id ? isOwnDurable : votes.has(voter));
     if (hasMajorities(raft.membership, hasVoted)) return;
     const { voters, outgoing } = raft.membership;
     this.fail(
-      `node ${node.id} leads group ${group} in term ${raft.term} with the votes of [${[...votes].join()}] and its own; voters are ` +
+      `node ${node.id} leads group ${group} in term ${raft.term} with the votes of [${[...votes].join()}]` +
+        `${isOwnDurable ? ' and its own' : '; its own is not on its disk'}; voters are ` +
         `[${voters.join()}] and, for now, [${outgoing.join()}]`,
     );
   }
@@ -98,6 +110,18 @@ export class MembershipChecker extends Checker {
     this.fail(
       `entry ${after.index} of group ${replica.group} on node ${replica.node.id} changes ${describe(before.membership)} to ` +
         `${describe(after.membership)}, whose majorities need not share anybody`,
+    );
+  }
+
+  /** `takenBack`: the change that stood behind the present last one. */
+  #checkInForce({ raft, node, group }: SimReplica, last: Change | undefined, takenBack: Change | undefined): void {
+    const { membership } = raft;
+    const isRight = last === undefined || sameMembership(membership, last.membership);
+    const isOld = last === undefined && takenBack !== undefined && sameMembership(membership, takenBack.membership);
+    if (isRight && !isOld) return;
+    this.fail(
+      `node ${node.id} takes ${describe(membership)} for the members of group ${group}; its log says ` +
+        `${last === undefined ? 'so no more' : describe(last.membership)}`,
     );
   }
 
@@ -143,5 +167,11 @@ interface Change {
 
 const isAhead = (one: EntryId, other: EntryId): boolean =>
   one.term > other.term || (one.term === other.term && one.index > other.index);
+
+/** Its vote for itself, or what makes the disk no witness. */
+function hasOnDisk({ node, group }: SimReplica, term: Term): boolean {
+  const found = node.disk.recoverDurable(group)?.hardState;
+  return node.disk.isDamaged || (found !== undefined && found.term === term && found.vote === node.id);
+}
 
 const describe = ({ voters, outgoing }: Membership): string => `[${voters.join()}] and [${outgoing.join()}]`;

@@ -43,7 +43,14 @@ export class ReclaimingChecker extends Checker {
     for (const replica of node.replicas.values()) this.#checkBodies(node, replica, values);
   }
 
-  override onStragglersDeleted({ node, group, generation }: SimReplica, stragglers: readonly StragglerId[]): void {
+  override onStragglersDeleted(replica: SimReplica, stragglers: readonly StragglerId[]): void {
+    const { node, group, generation } = replica;
+    for (const { entry, position } of stragglers) {
+      if (entry <= replica.applied.index || !replica.isAlive(entry, position)) continue;
+      this.fail(
+        `node ${node.id} deletes message ${unneededName(group, entry, position)}, which a snapshot has brought`,
+      );
+    }
     if (node.disk.isDamaged) return;
     const machine = restored(node.disk.values.durable(), group, generation);
     const deleted = new Set(stragglers.map(({ entry, position }) => unneededName(group, entry, position)));
