@@ -181,6 +181,8 @@ export class Auditor extends Checker {
     const command = this.#executed.get(name)?.shift();
     if (command === undefined) this.fail(`an answer about queue ${queue} reached ${name}, but the log has no command`);
     if (command.queues[0] !== queue) this.fail(`an answer about queue ${queue} is one about ${command.queues[0]}`);
+    if (told?.kind === 'no-such-queue' && !this.isDeleted(queue))
+      this.fail(`${name} heard that queue ${queue} is gone, and it was never deleted`);
     const isStale = told?.kind === 'stale-topology' && command.outcome?.kind === 'no-such-queue';
     if (isStale || plain(told) === plain(command.outcome)) return;
     this.fail(
