@@ -38,17 +38,18 @@ export class DamageChecker extends Checker {
     }
   }
 
-  override onTick(replica: SimReplica): void {
-    const { raft, group, node } = replica;
+  override onTick({ raft, group, node }: SimReplica): void {
     if (raft.role !== 'leader') return;
-    for (const { peer, match } of raft.status().peers) {
-      const follower = this.cluster.node(peer).replicas.get(group)?.raft;
-      const isCounted = follower?.damaged && follower.leader === node.id && follower.term === raft.term;
-      const ticks = isCounted && match > follower.lastId.index ? (this.#counting.get(follower) ?? 0) + 1 : 0;
-      if (follower !== undefined) this.#counting.set(follower, ticks);
+    for (const { raft: follower } of this.cluster.replicasOf(group)) {
+      if (!follower.damaged) continue;
+      const follows = follower.leader === node.id && follower.term === raft.term;
+      const match = follows ? raft.status().peers.find(({ peer }) => peer === follower.id)?.match : undefined;
+      const isCounted = match !== undefined && match > follower.lastId.index;
+      const ticks = isCounted ? (this.#counting.get(follower) ?? 0) + 1 : 0;
+      this.#counting.set(follower, ticks);
       if (ticks <= TIMEOUTS_MAX * this.cluster.swarm.electionTicks) continue;
       this.fail(
-        `node ${node.id} leads group ${group} and counts entries up to ${match} on node ${peer}, which has lost them`,
+        `node ${node.id} leads group ${group} and counts what node ${follower.id} has lost of it, up to ${match}`,
       );
     }
   }
