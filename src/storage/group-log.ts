@@ -216,6 +216,13 @@ export class GroupLog {
     return chunk.generation === 0 ? chunk.last > this.base.last.index : chunk.generation > this.base.generation;
   }
 
+  /** Whether an entry behind the base lies before this position of the segment. */
+  hasEntryBefore(segment: Segment, position: number): boolean {
+    return this.#entries.some(
+      chunk => chunk.segment === segment && chunk.last > this.base.last.index && chunk.positionAt(0) < position,
+    );
+  }
+
   /** Forgets what lies in a segment that goes. */
   removeSegment(segment: Segment): void {
     remove(this.#entries, segment);

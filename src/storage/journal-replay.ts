@@ -4,7 +4,7 @@ import type { LogBase } from '../raft/log-store.ts';
 import { EntryKind } from '../raft/messages.ts';
 import { GroupLog } from './group-log.ts';
 import { segmentFile } from './journal-work.ts';
-import { type RecordHeader, RecordType, recordBytes } from './record-codec.ts';
+import { type RecordHeader, RecordType } from './record-codec.ts';
 import {
   decodeBaseMembership,
   decodeGroupStatement,
@@ -15,7 +15,7 @@ import {
   type SegmentSummary,
 } from './record-payloads.ts';
 import { Segment, type VoidRange } from './segment.ts';
-import { type Damage, type JournalFiles, type ScannedRecord, SegmentReader } from './segment-scan.ts';
+import { type Damage, type JournalFiles, type ScannedRecord, SegmentReader, scanSegment } from './segment-scan.ts';
 
 /**
  * Rebuilds the groups from records in the order in which they were written. The head of the newest segment says which
@@ -27,6 +27,8 @@ export class JournalReplay {
   readonly #files: JournalFiles;
   readonly #found: ReadonlyMap<number, number>;
   readonly #groups = new Map<GroupId, GroupLog>();
+  /** What is gone of older segments whose index is gone, too. */
+  readonly #losses: (Damage & { readonly segment: Segment })[] = [];
   #isHeadRead = false;
 
   /** `found`: segment files with their sizes. */
@@ -79,6 +81,7 @@ export class JournalReplay {
   }
 
   finish(): void {
+    this.#countLosses();
     for (const group of this.#groups.values()) {
       group.abandonPendingBodies();
       this.#closeGap(group);
@@ -180,12 +183,31 @@ export class JournalReplay {
       return;
     }
     reached('recovery.index-rebuilt');
-    for (let record = reader.nextRecord(0, 0); record !== undefined; ) {
-      const { type, group, generation, index: at, term, kind, position, length } = record.header;
-      if (type === RecordType.entry || type === RecordType.body) {
+    const { damages } = scanSegment(reader, { batch: undefined, wasSealed: true }, records => {
+      for (const { header } of records) {
+        const { type, group, generation, index: at, term, kind, position, length } = header;
+        if (type !== RecordType.entry && type !== RecordType.body) continue;
         add(group, generation, at, term, kind === EntryKind.configuration, position, length);
       }
-      record = reader.nextRecord(position + recordBytes(length), 0);
+    });
+    const recordsEnd = summary.indexPosition || summary.end;
+    for (const damage of damages) if (damage.position < recordsEnd) this.#losses.push({ ...damage, segment });
+  }
+
+  /**
+   * What a segment lost before its index was rebuilt may have replaced entries before it in the segment: a log in which they still
+   * count may be one that never was. In older segments they are void if they were replaced, as are all if the log began anew since.
+   */
+  #countLosses(): void {
+    for (const { segment, position, group } of this.#losses) {
+      for (const log of this.#groups.values()) {
+        if (group !== undefined && log.group !== group) continue;
+        if (log.hasEntryBefore(segment, position)) {
+          reached('recovery.lost-before-index');
+          this.damages.push(`segment ${segment.number}: position ${position} is damaged, group ${log.group}`);
+          log.damaged = true;
+        }
+      }
     }
   }
 

@@ -157,6 +157,11 @@ export class Cluster {
     return leader;
   }
 
+  /** Every group has a leader that takes proposals. */
+  get isServed(): boolean {
+    return this.groups.every(group => this.leaderOf(group)?.isServing === true);
+  }
+
   /** Group 0 counts the starts of a node; the earlier ones are over (R24). */
   nextIncarnation(node: NodeId): Incarnation {
     return this.fencing.nextIncarnation(node);

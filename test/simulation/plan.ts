@@ -6,9 +6,9 @@ import { ACTION_KINDS } from './actions/index.ts';
 /** What will be done to the cluster, in order. */
 export type Plan = readonly Action[];
 
-const ACTIONS_MAX = 60;
+const ACTIONS_MAX = 16;
 const ONE_IN_SO_MANY_ABSENT = 6;
-const SHOWS_MS_MAX = 200;
+const SHOWS_MS_MAX = 300;
 
 const byName = new Map(ACTION_KINDS.map(kind => [kind.name, kind]));
 

@@ -25,6 +25,7 @@ export interface Report {
 
 /** Before the first action: a leader for every group, mostly. */
 const WARM_UP_MS = 1_500;
+const PATIENCE_STEP_MS = 50;
 const LIVENESS_BUDGET_MS = 120_000;
 const LIVENESS_STEP_MS = 200;
 
@@ -66,8 +67,16 @@ async function carryOut(cluster: Cluster, { swarm, plan }: Run): Promise<void> {
   await cluster.advance(WARM_UP_MS);
   for (const action of plan) {
     if (swarm.muted.includes(action.do)) continue;
-    await kindOf(action).perform(cluster, action);
+    const kind = kindOf(action);
+    if (kind.needsLeaders) await leadersOf(cluster);
+    await kind.perform(cluster, action);
   }
+}
+
+/** A patient plan gives every group the time to have a leader that serves. */
+async function leadersOf(cluster: Cluster): Promise<void> {
+  const untilMs = cluster.world.nowMs + (cluster.swarm.patienceMs ?? 0);
+  while (cluster.world.nowMs < untilMs && !cluster.isServed) await cluster.advance(PATIENCE_STEP_MS);
 }
 
 async function finish(cluster: Cluster): Promise<void> {

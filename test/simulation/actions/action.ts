@@ -16,6 +16,8 @@ export interface ActionKind {
   readonly weight: number;
   /** Whether a swarm may switch it off. */
   readonly mutable: boolean;
+  /** Whether it means little to a group without a leader: a patient run waits for one. */
+  readonly needsLeaders: boolean;
   readonly actions: fc.Arbitrary<Action>;
   /** What stands for an argument that is younger than a kept run; by itself it is 0 or false. */
   readonly absent: Partial<Arguments>;
@@ -26,6 +28,7 @@ interface ActionDefinition<Args extends Arguments> {
   readonly name: string;
   readonly weight: number;
   readonly mutable?: boolean;
+  readonly needsLeaders?: boolean;
   readonly arguments: fc.Arbitrary<Args>;
   readonly absent?: Partial<Args>;
   readonly perform: (cluster: Cluster, args: Args) => void | Promise<void>;
@@ -36,6 +39,7 @@ export function defineAction<Args extends Arguments>(definition: ActionDefinitio
     name: definition.name,
     weight: definition.weight,
     mutable: definition.mutable ?? true,
+    needsLeaders: definition.needsLeaders ?? false,
     actions: definition.arguments.map(args => ({ do: definition.name, ...args })),
     absent: definition.absent ?? {},
     perform: (cluster, action) => definition.perform(cluster, action as unknown as Args),

@@ -12,6 +12,7 @@ const queue = fc.nat({ max: 9 });
 export const disconnectConsumer = defineAction({
   name: 'disconnect-consumer',
   weight: 3,
+  needsLeaders: true,
   arguments: fc.record({ consumer, settling: fc.boolean() }),
   perform: ({ workload }, { consumer, settling }) =>
     workload.part(Consumers).consumer(consumer).disconnect({ settling }),
@@ -30,6 +31,7 @@ export const stopReading = defineAction({
 export const cancelConsumer = defineAction({
   name: 'cancel-consumer',
   weight: 2,
+  needsLeaders: true,
   arguments: fc.record({ consumer }),
   perform: ({ workload }, { consumer }) => workload.part(Consumers).consumer(consumer).cancel(),
 });
@@ -44,6 +46,7 @@ export const burst = defineAction({
 export const purge = defineAction({
   name: 'purge',
   weight: 2,
+  needsLeaders: true,
   arguments: fc.record({ queue }),
   perform: ({ workload }, { queue }) => workload.part(Inspectors).purge(queue),
 });
@@ -52,6 +55,7 @@ export const purge = defineAction({
 export const deleteQueue = defineAction({
   name: 'delete-queue',
   weight: 4,
+  needsLeaders: true,
   arguments: fc.record({
     queue,
     ifUnused: fc.constantFrom(false, false, false, true),
@@ -64,6 +68,7 @@ export const deleteQueue = defineAction({
 export const deleteUnderDyingLeader = defineAction({
   name: 'delete-under-dying-leader',
   weight: 4,
+  needsLeaders: true,
   arguments: fc.record({ queue, ms: fc.constantFrom(1, 10, 40, 120, 300), downMs: fc.constantFrom(50, 600, 3_000) }),
   perform: (cluster, { queue, ms, downMs }) => {
     cluster.workload.part(Owners).delete(queue, { ifUnused: false, ifEmpty: false });

@@ -4,20 +4,23 @@ import { defineAction } from './action.ts';
 const node = fc.nat({ max: 9 });
 const group = fc.nat({ max: 3 });
 
+/** To another voter. */
 export const transfer = defineAction({
   name: 'transfer',
-  weight: 2,
+  weight: 4,
+  needsLeaders: true,
   arguments: fc.record({ group, node }),
   perform: (cluster, { group, node }) => {
     const leader = cluster.leaderOf(cluster.group(group));
-    if (leader !== undefined) leader.transferTo(cluster.nodes[node % cluster.nodes.length]!.id);
+    const others = leader?.raft.membership.voters.filter(voter => voter !== leader.node.id) ?? [];
+    if (others.length > 0) leader?.transferTo(others[node % others.length]!);
   },
 });
 
 /** A node believes that another one's process is gone, rightly or not. */
 export const hint = defineAction({
   name: 'hint-gone',
-  weight: 4,
+  weight: 6,
   arguments: fc.record({ node, peer: node }),
   perform: (cluster, { node, peer }) => {
     const target = cluster.liveNode(node);

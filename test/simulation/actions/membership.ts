@@ -14,6 +14,7 @@ const group = fc.nat({ max: 3 });
 export const addReplica = defineAction({
   name: 'add-replica',
   weight: 3,
+  needsLeaders: true,
   arguments: fc.record({ group, node }),
   perform: (cluster, { group, node }) => {
     const target = cluster.group(group);
@@ -27,6 +28,7 @@ export const addReplica = defineAction({
 export const removeReplica = defineAction({
   name: 'remove-replica',
   weight: 2,
+  needsLeaders: true,
   arguments: fc.record({ group, node, leader: fc.boolean() }),
   perform: (cluster, { group, node, leader }) => {
     const { placement } = cluster;
@@ -39,6 +41,7 @@ export const removeReplica = defineAction({
 export const replaceReplica = defineAction({
   name: 'replace-replica',
   weight: 6,
+  needsLeaders: true,
   arguments: fc.record({ group, node, leader: fc.boolean(), by: node }),
   perform: (cluster, { group, node, leader, by }) => {
     const old = pickOld(cluster, group, node, leader);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { defineAction } from './action.ts';
 
 const node = fc.nat({ max: 9 });
-const downMs = fc.constantFrom(0, 50, 600, 3_000, 10_000);
+const downMs = fc.constantFrom(0, 50, 300, 1_000, 4_000);
 /** A blackout is a loss of power, too. */
 const loss = fc.constantFrom('process' as const, 'process' as const, 'power' as const);
 
@@ -23,6 +23,7 @@ export const crash = defineAction({
 export const crashLeader = defineAction({
   name: 'crash-leader',
   weight: 4,
+  needsLeaders: true,
   arguments: fc.record({ group: fc.nat({ max: 3 }), loss, downMs }),
   perform: (cluster, { group, loss, downMs }) => {
     const leader = cluster.leaderOf(cluster.group(group));

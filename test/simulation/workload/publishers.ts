@@ -9,7 +9,6 @@ import type { End, WorkloadPart } from './part.ts';
 import type { QueueRecord } from './topology.ts';
 import type { Connection as NodeConnection, Workload } from './workload.ts';
 
-const OUTSTANDING_MAX = 100;
 const RECONNECT_MS_MAX = 300;
 const CALM_PUBLISH_MS = { min: 1, max: 5 };
 
@@ -101,7 +100,7 @@ class Publisher {
   }
 
   #publishBy(connection: Connection): void {
-    if (connection.outstanding.size >= OUTSTANDING_MAX || this.#workload.cluster.isShortOfSpace) return;
+    if (connection.outstanding.size >= this.#workload.swarm.outstandingMax || this.#workload.cluster.isShortOfSpace) return;
     const records = this.#route(connection);
     if (records.length === 0 || records.some(({ id }) => this.#workload.client(connection, id).isFull)) return;
     if (this.#repeats > 0) this.#repeats--;
