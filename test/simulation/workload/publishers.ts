@@ -100,7 +100,8 @@ class Publisher {
   }
 
   #publishBy(connection: Connection): void {
-    if (connection.outstanding.size >= this.#workload.swarm.outstandingMax || this.#workload.cluster.isShortOfSpace) return;
+    if (connection.outstanding.size >= this.#workload.swarm.outstandingMax || this.#workload.cluster.isShortOfSpace)
+      return;
     const records = this.#route(connection);
     if (records.length === 0 || records.some(({ id }) => this.#workload.client(connection, id).isFull)) return;
     if (this.#repeats > 0) this.#repeats--;
