@@ -201,7 +201,7 @@ export class JournalReplay {
   #countLosses(): void {
     for (const { segment, position, group } of this.#losses) {
       for (const log of this.#groups.values()) {
-        if (group !== undefined && log.group !== group) continue;
+        if (log.damaged || (group !== undefined && log.group !== group)) continue;
         if (log.hasEntryBefore(segment, position)) {
           reached('recovery.lost-before-index');
           this.damages.push(`segment ${segment.number}: position ${position} is damaged, group ${log.group}`);

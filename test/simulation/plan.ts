@@ -8,7 +8,7 @@ export type Plan = readonly Action[];
 
 const ACTIONS_MAX = 16;
 const ONE_IN_SO_MANY_ABSENT = 6;
-const SHOWS_MS_MAX = 300;
+const SHOWS_MS_MAX = 250;
 
 const byName = new Map(ACTION_KINDS.map(kind => [kind.name, kind]));
 

@@ -216,8 +216,8 @@ const limitArb: fc.Arbitrary<LimitSwarm> = fc.record({
 });
 
 const expiryArb: fc.Arbitrary<ExpirySwarm> = fc.record({
-  limitedQueues: fc.constantFrom(0, 0.4, 1),
-  queueTtlMs: fc.constantFrom(0, 100, 2_000),
+  limitedQueues: fc.constantFrom(0, 0.4, 0.4, 1),
+  queueTtlMs: fc.constantFrom(0, 100, 2_000, 2_000),
   limitedMessages: fc.constantFrom(0, 0.1, 0.5),
   messageTtlMsMax: fc.constantFrom(20, 1_000),
   leasedQueues: fc.constantFrom(0, 0.5, 1),
@@ -264,7 +264,7 @@ const leaderLifeArb: fc.Arbitrary<Range | undefined> = fc.oneof(
 /** `kinds`: the kinds of actions that may be muted. */
 export const swarmArb = (kinds: readonly string[]): fc.Arbitrary<Swarm> =>
   fc.record({
-    nodes: fc.constantFrom(3, 3, 5),
+    nodes: fc.constantFrom(3, 3, 3, 5),
     groups: fc.constantFrom(1, 1, 2),
     electionTicks: fc.constantFrom(10, 10, 4),
     network: networkArb,
@@ -287,6 +287,6 @@ export const swarmArb = (kinds: readonly string[]): fc.Arbitrary<Swarm> =>
         { maxLength: kinds.length >> 1 },
       ),
     ),
-    compareDiskEvery: fc.constantFrom(4, 16, 64),
+    compareDiskEvery: fc.constantFrom(8, 32, 64),
     compareStatesEvery: fc.constantFrom(7, 31),
   });
