@@ -5,7 +5,9 @@ import type { GroupWrite, LogBase, RecoveredGroup } from '../../src/raft/log-sto
 import type { Entry, HardState } from '../../src/raft/messages.ts';
 import type { Journal } from '../../src/storage/journal.ts';
 import { bytesAt, decodeEntryAt, type RecoveryReport, recoverJournal } from '../../src/storage/journal-recovery.ts';
-import { type JournalOptions, type JournalWork, segmentFile } from '../../src/storage/journal-work.ts';
+import { type JournalOptions, type JournalWork, parseFileName, segmentFile } from '../../src/storage/journal-work.ts';
+import { RECORD_HEADER_BYTES, type RecordHeader, RecordType, recordBytes } from '../../src/storage/record-codec.ts';
+import { SegmentReader } from '../../src/storage/segment-scan.ts';
 import { SimulatedFiles } from './simulated-files.ts';
 
 const MEMBERSHIP = { voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [] };
@@ -279,8 +281,7 @@ export class JournalModel {
     this.idle();
     this.finish();
     const segments = this.files.list().filter(file => file.name.endsWith('.segment'));
-    const file = segments[this.#random.integer(0, segments.length - 1)]!;
-    this.files.flipBit(file.name, this.#random.integer(0, file.bytes - 1), this.#random.integer(0, 7));
+    this.#damage(segments, this.#random.integer(0, segments.length - 1));
     const recovery = recoverJournal(this.files, this.#options);
     if (!recovery.recovered) return;
     this.#journal = recovery.journal;
@@ -299,6 +300,29 @@ export class JournalModel {
         assert(found === undefined || label(found) === expected, () => `group ${group.id}: ${index} is another`);
       }
     }
+  }
+
+  /** Some records of one segment, its index often among them, or any byte. The very last batch proves that those before were synced. */
+  #damage(segments: readonly { readonly name: string; readonly bytes: number }[], which: number): void {
+    const { name, bytes } = segments[which]!;
+    const random = this.#random;
+    const reader = new SegmentReader(this.files, name, parseFileName(name)!.number, bytes);
+    const records: RecordHeader[] = [];
+    for (let record = reader.recordAt(0); record !== undefined; ) {
+      records.push(record.header);
+      record = reader.recordAt(record.header.position + recordBytes(record.header.length));
+    }
+    const lastBatch = which === segments.length - 1 ? records.at(-1)?.batch : undefined;
+    while (lastBatch !== undefined && records.at(-1)?.batch === lastBatch) records.pop();
+    const index = records.find(({ type }) => type === RecordType.segmentIndex);
+    const hit = Array.from(
+      { length: records.length && random.integer(0, 2) },
+      () => records[random.integer(0, records.length - 1)]!,
+    );
+    if (index !== undefined && random.integer(0, 1) === 1) hit.push(index);
+    const places = hit.map(({ position, length }) => position + random.integer(0, RECORD_HEADER_BYTES + length - 1));
+    if (places.length === 0) places.push(random.integer(0, bytes - 1));
+    for (const place of places) this.files.flipBit(name, place, random.integer(0, 7));
   }
 
   #adopt(recovered: readonly RecoveredGroup[]): void {
