@@ -25,7 +25,7 @@ export const STORAGE_CANARIES: readonly Canary[] = [
     file: 'src/cluster/group/journal-cleaner.ts',
     find: 'await batch.finish();\n    if (this.#isStopped) return;\n    store.cleaned(candidate);',
     replace: 'store.cleaned(candidate);\n    await batch.finish();\n    if (this.#isStopped) return;',
-    runsMax: 80,
+    runsMax: 300,
   },
   {
     name: 'checkpoint-above-the-journal',
@@ -56,7 +56,7 @@ export const STORAGE_CANARIES: readonly Canary[] = [
         replace: 'return pages.length === manifest.pageCount ?',
       },
     ],
-    runsMax: 80,
+    runsMax: 300,
   },
   {
     name: 'pages-not-counted',
@@ -64,7 +64,7 @@ export const STORAGE_CANARIES: readonly Canary[] = [
     file: 'src/storage/checkpoint-codec.ts',
     find: 'return pages.length === manifest.pageCount && sum === manifest.pageSum ?',
     replace: 'return sum >= 0 ?',
-    runsMax: 200,
+    runsMax: 400,
   },
   {
     name: 'record-checksum-not-compared',
@@ -72,7 +72,7 @@ export const STORAGE_CANARIES: readonly Canary[] = [
     file: 'src/storage/record-codec.ts',
     find: 'payload.length === header.length && crc32(payload) === header.payloadCrc;',
     replace: 'payload.length === header.length;',
-    runsMax: 80,
+    runsMax: 300,
   },
   {
     name: 'damaged-replica-votes',
@@ -87,6 +87,6 @@ export const STORAGE_CANARIES: readonly Canary[] = [
         replace: '',
       },
     ],
-    runsMax: 120,
+    runsMax: 300,
   },
 ];
