@@ -94,6 +94,14 @@ export const WORLD_CANARIES: readonly Canary[] = [
     runsMax: 400,
   },
   {
+    name: 'transfer-never-given-up',
+    breaks: 'a leader waits for ever for the one that is to take over from it, and takes no proposals (thesis 3.10)',
+    file: 'src/raft/leader.ts',
+    find: 'leadership.transfer.elapsed += 1;',
+    replace: '',
+    runsMax: 200,
+  },
+  {
     name: 'stale-read',
     breaks: 'a leader answers reads without asking a majority whether it still leads (Raft 8)',
     file: 'src/raft/leader.ts',

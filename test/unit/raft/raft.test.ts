@@ -336,4 +336,17 @@ describe('a leader', () => {
     expect(raft.transferLeadership(TWO)).toBe(true);
     expect(raft.propose(new Uint8Array(1))).toEqual({ proposed: false, leader: ONE });
   });
+
+  it('takes proposals again when nobody has taken over within an election timeout', () => {
+    const raft = newLeader();
+    raft.transferLeadership(TWO);
+    const tick = (): void => {
+      raft.step({ type: 'heartbeat-response', from: TWO, to: ONE, term: 2, readRound: 0, lastIndex: 0 });
+      raft.tick();
+    };
+    for (let i = 1; i < DEFAULT_OPTIONS.electionTimeoutTicks; i++) tick();
+    expect(raft.propose(new Uint8Array(1)).proposed).toBe(false);
+    tick();
+    expect(raft.propose(new Uint8Array(1)).proposed).toBe(true);
+  });
 });
