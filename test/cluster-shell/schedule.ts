@@ -171,11 +171,14 @@ class Run {
       .map(({ name, ready, unacked }) => `${name} has ${ready} ready and ${unacked} unacked messages`);
   }
 
+  /** What is deleted is forgotten everywhere: tombstones in shards, queues in the memory of nodes. */
   #remains(): string[] {
-    return this.#machines().shards.flatMap(machine => {
-      const { tombstones } = machine.overview();
-      return tombstones > 0 ? [`${tombstones} tombstones`] : [];
-    });
+    const { topology } = this.cluster.running()[0]!.cluster!.replicas.metadata.machine;
+    const { shards, all } = this.#machines();
+    const queues = all.flatMap(machine => machine.overview().queues);
+    const deleted = queues.filter(({ id }) => topology.queueById(id) === undefined).map(({ name }) => `queue ${name}`);
+    const tombstones = shards.map(machine => machine.overview().tombstones).filter(count => count > 0);
+    return [...deleted, ...tombstones.map(count => `${count} tombstones`)];
   }
 
   /** Clients that believe to consume a queue, and consumers that the queue has. */
