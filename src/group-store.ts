@@ -148,6 +148,10 @@ export abstract class GroupStore implements NodeStore, GroupJournal {
     return this.#journal.core.group(group)?.base.generation ?? 0;
   }
 
+  lastGenerationOf(group: GroupId): number {
+    return this.#journal.core.group(group)?.lastGeneration ?? 0;
+  }
+
   writtenState(group: GroupId): Pick<RecoveredGroup, 'hardState' | 'base'> | undefined {
     return this.#journal.core.group(group);
   }

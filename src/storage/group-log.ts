@@ -36,11 +36,17 @@ export class GroupLog {
   configurations: LogIndex[] = [];
   /** Ascending, without overlap. */
   readonly #entries: Chunk[] = [];
+  #lastGeneration = 0;
   /** Newest generation last; within one ascending and without overlap. */
   readonly #bodies: { readonly generation: number; readonly chunks: Chunk[] }[] = [];
 
   constructor(group: GroupId) {
     this.group = group;
+  }
+
+  /** The highest generation that a base or a body had, also of transfers that were given up: the next one must be above it. */
+  get lastGeneration(): number {
+    return Math.max(this.#lastGeneration, this.base.generation);
   }
 
   /** Adds an entry; if the log has that index already, everything from it on is replaced. */
@@ -54,6 +60,7 @@ export class GroupLog {
 
   /** Adds a body of a snapshot transfer. An index that does not ascend begins the transfer anew. */
   addBody(segment: Segment, generation: number, index: LogIndex, term: Term, at: number, length: number): void {
+    this.#lastGeneration = Math.max(this.#lastGeneration, generation);
     let bodies = this.#bodies.find(one => one.generation === generation);
     if (bodies === undefined) {
       bodies = { generation, chunks: [] };
@@ -98,12 +105,13 @@ export class GroupLog {
    * Moves the base. `replacesLog` is the answer of `isReplacedBy`, which recovery cannot find out again. A new
    * generation makes its bodies part of the log and voids what they replace (R17). Entries of another history may stay
    * below the base: no message of theirs is alive. What is alive is then to be told anew. A base before the present one
-   * begins the log anew: nothing that is there is part of it.
+   * begins the log anew: nothing that is behind it is part of it. Bodies of attempts that were given up are none.
    */
   setBase(base: LogBase, replacesLog: boolean): void {
     const { last } = base;
     const installs = base.generation !== this.base.generation;
-    if (last.index < this.base.last.index) this.#forgetRecords();
+    const former = this.base.generation;
+    if (last.index < this.base.last.index) this.#forgetBehind(last.index);
     if (replacesLog && this.lastIndex > last.index) this.truncate(last.index + 1);
     this.base = base;
     this.checkpointedTo = Math.max(this.checkpointedTo, last.index);
@@ -116,6 +124,7 @@ export class GroupLog {
     this.accounted = false;
     for (const bodies of this.#bodies) {
       if (bodies.generation > base.generation) continue;
+      if (bodies.generation > former && bodies.generation < base.generation) this.abandonBodies(bodies.generation);
       for (const chunk of bodies.chunks) {
         for (let slot = 0; slot < chunk.count; slot++) {
           const index = chunk.indexAt(slot);
@@ -216,13 +225,6 @@ export class GroupLog {
     return chunk.generation === 0 ? chunk.last > this.base.last.index : chunk.generation > this.base.generation;
   }
 
-  /** Whether an entry behind the base lies before this position of the segment. */
-  hasEntryBefore(segment: Segment, position: number): boolean {
-    return this.#entries.some(
-      chunk => chunk.segment === segment && chunk.last > this.base.last.index && chunk.positionAt(0) < position,
-    );
-  }
-
   /** Forgets what lies in a segment that goes. */
   removeSegment(segment: Segment): void {
     remove(this.#entries, segment);
@@ -247,10 +249,17 @@ export class GroupLog {
     for (const bodies of this.#bodies) yield* bodies.chunks;
   }
 
-  #forgetRecords(): void {
-    for (const chunk of this.chunks()) if (chunk.count > 0) detach(chunk, chunk.first);
-    this.#entries.length = 0;
-    this.#bodies.length = 0;
+  /** Bodies of a transfer that is under way are of another log. */
+  #forgetBehind(index: LogIndex): void {
+    const installed = this.#bodies.filter(({ generation }) => generation <= this.base.generation);
+    for (const chunks of [this.#entries, ...installed.map(({ chunks }) => chunks)]) {
+      while (chunks.length > 0 && chunks.at(-1)!.last > index) {
+        const chunk = chunks.at(-1)!;
+        detach(chunk, index + 1);
+        if (chunk.count > 0) break;
+        chunks.pop();
+      }
+    }
     this.configurations = [];
     this.checkpointedTo = 0;
     this.lastIndex = 0;

@@ -12,6 +12,8 @@ import {
   decodeSegmentHead,
   decodeSegmentIndex,
   decodeVoids,
+  encodeSegmentIndex,
+  type IndexVisitor,
   type SegmentSummary,
 } from './record-payloads.ts';
 import { Segment, type VoidRange } from './segment.ts';
@@ -27,8 +29,8 @@ export class JournalReplay {
   readonly #files: JournalFiles;
   readonly #found: ReadonlyMap<number, number>;
   readonly #groups = new Map<GroupId, GroupLog>();
-  /** What is gone of older segments whose index is gone, too. */
-  readonly #losses: (Damage & { readonly segment: Segment })[] = [];
+  /** Who has lost something; undefined: perhaps everybody. No statement in a later segment takes that back. */
+  readonly #losers = new Set<GroupId | undefined>();
   #isHeadRead = false;
 
   /** `found`: segment files with their sizes. */
@@ -77,12 +79,14 @@ export class JournalReplay {
     reached('recovery.damage-found');
     const whose = group === undefined ? 'any group' : `group ${group}`;
     this.damages.push(`segment ${segment.number}: ${what}, ${whose}`);
-    for (const log of this.#groups.values()) if (group === undefined || log.group === group) log.damaged = true;
+    this.#losers.add(group === undefined ? undefined : groupId(group));
   }
 
   finish(): void {
-    this.#countLosses();
+    // One that only its loss tells of has lost its statement.
+    for (const id of this.#losers) if (id !== undefined) this.#groupOf(id);
     for (const group of this.#groups.values()) {
+      if (this.#losers.has(undefined) || this.#losers.has(group.group)) group.damaged = true;
       group.abandonPendingBodies();
       this.#closeGap(group);
       group.accounted = group.base.last.index === 0;
@@ -105,16 +109,15 @@ export class JournalReplay {
       case RecordType.groupDropped:
         this.#groups.get(groupId(header.group))?.drop();
         this.#groups.delete(groupId(header.group));
+        this.#losers.delete(groupId(header.group));
         return;
       case RecordType.hardState: {
-        const group = this.#known(header, segment);
-        if (group !== undefined) group.hardState = decodeHardState(term, index, payload);
+        this.#known(header, segment).hardState = decodeHardState(term, index, payload);
         return;
       }
       case RecordType.base: {
         const group = this.#known(header, segment);
         const base: LogBase = { last: { term, index }, membership: decodeBaseMembership(payload), generation };
-        if (group === undefined) return;
         if (index >= group.base.last.index || generation > group.base.generation)
           group.setBase(base, header.kind === 1);
         return;
@@ -136,11 +139,10 @@ export class JournalReplay {
   #add(segment: Segment, header: RecordHeader): void {
     const { type, generation, index, term, position, length } = header;
     const group = this.#known(header, segment);
-    if (group === undefined) return;
     if (type === RecordType.body) {
       group.addBody(segment, generation, index, term, position, length);
     } else if (index <= group.base.last.index || index > group.lastIndex + 1) {
-      group.damaged = true;
+      this.#losers.add(group.group);
       this.damages.push(`segment ${segment.number}: entry ${index} of group ${group.group} does not follow its log`);
     } else {
       group.addEntry(segment, index, term, header.kind === EntryKind.configuration, position, length);
@@ -176,39 +178,33 @@ export class JournalReplay {
       if (generation > 0) log.addBody(segment, generation, index, term, at, length);
       else log.addEntry(segment, index, term, isConfiguration, at, length);
     };
+    segment.indexPosition = summary.indexPosition;
     const index = summary.indexPosition === 0 ? undefined : reader.recordAt(summary.indexPosition);
-    if (index?.header.type === RecordType.segmentIndex) {
-      segment.indexPosition = summary.indexPosition;
-      decodeSegmentIndex(index.payload, add);
-      return;
-    }
-    reached('recovery.index-rebuilt');
-    const { damages } = scanSegment(reader, { batch: undefined, wasSealed: true }, records => {
-      for (const { header } of records) {
-        const { type, group, generation, index: at, term, kind, position, length } = header;
-        if (type !== RecordType.entry && type !== RecordType.body) continue;
-        add(group, generation, at, term, kind === EntryKind.configuration, position, length);
-      }
-    });
-    const recordsEnd = summary.indexPosition || summary.end;
-    for (const damage of damages) if (damage.position < recordsEnd) this.#losses.push({ ...damage, segment });
+    if (index?.header.type === RecordType.segmentIndex) decodeSegmentIndex(index.payload, add);
+    else this.#rebuildIndex(reader, summary, add);
   }
 
   /**
-   * What a segment lost before its index was rebuilt may have replaced entries before it in the segment: a log in which they still
-   * count may be one that never was. In older segments they are void if they were replaced, as are all if the log began anew since.
+   * What the index would say, from the segment's own records. Of a group that has lost some of them nothing counts that lies before:
+   * it may have been replaced by what is lost. Behind the base that leaves a gap; a message at or below it is nowhere.
    */
-  #countLosses(): void {
-    for (const { segment, position, group } of this.#losses) {
-      for (const log of this.#groups.values()) {
-        if (log.damaged || (group !== undefined && log.group !== group)) continue;
-        if (log.hasEntryBefore(segment, position)) {
-          reached('recovery.lost-before-index');
-          this.damages.push(`segment ${segment.number}: position ${position} is damaged, group ${log.group}`);
-          log.damaged = true;
-        }
+  #rebuildIndex(reader: SegmentReader, summary: SegmentSummary, visit: IndexVisitor): void {
+    reached('recovery.index-rebuilt');
+    const alone = new JournalReplay(this.#files, []);
+    const segment = new Segment(summary.number);
+    const { damages } = scanSegment(reader, { batch: undefined, wasSealed: true }, records =>
+      alone.batch(segment, records),
+    );
+    const recordsEnd = summary.indexPosition || summary.end;
+    const losses = damages.filter(({ position }) => position < recordsEnd);
+    const payload = encodeSegmentIndex(segment, id => alone.#groups.get(groupId(id))?.configurations ?? []);
+    decodeSegmentIndex(payload, (group, generation, at, term, isConfiguration, position, length) => {
+      if (losses.some(lost => position < lost.position && (lost.group === undefined || lost.group === group))) {
+        reached('recovery.lost-before-index');
+        return;
       }
-    }
+      visit(group, generation, at, term, isConfiguration, position, length);
+    });
   }
 
   /** Entries that a group must have and has not: it goes on with those before the gap, damaged. */
@@ -231,11 +227,12 @@ export class JournalReplay {
   }
 
   /** Each group's first record states it; a record without that means that the statement is lost. */
-  #known(header: RecordHeader, segment: Segment): GroupLog | undefined {
-    const group = this.#groups.get(groupId(header.group));
-    if (group === undefined) {
-      this.damages.push(`segment ${segment.number}: nothing states group ${header.group}`);
-    }
-    return group;
+  #known(header: RecordHeader, segment: Segment): GroupLog {
+    const id = groupId(header.group);
+    const known = this.#groups.get(id);
+    if (known !== undefined) return known;
+    this.damages.push(`segment ${segment.number}: nothing states group ${id}`);
+    this.#losers.add(id);
+    return this.#groupOf(id);
   }
 }

@@ -47,7 +47,10 @@ export interface JournalState {
 
 /** What may be read of a group from outside. */
 export type GroupView = Readonly<
-  Pick<GroupLog, 'hardState' | 'base' | 'lastIndex' | 'lastTerm' | 'damaged' | 'accounted' | 'configurations'>
+  Pick<
+    GroupLog,
+    'hardState' | 'base' | 'lastIndex' | 'lastTerm' | 'damaged' | 'accounted' | 'configurations' | 'lastGeneration'
+  >
 >;
 
 /** Bookkeeping of a work until it is durable. */

@@ -167,8 +167,15 @@ export function scanSegment(
       break;
     }
     if (!from.wasSealed && !reader.hasLaterBatch(position, batch)) break;
+    const broken = reader.headerAt(position);
+    if (broken?.type === RecordType.segmentIndex && broken.batch === batch) {
+      // Every record before it was read.
+      indexPosition = position;
+      finish(position);
+      break;
+    }
     const next = reader.nextRecord(position, batch);
-    damages.push({ position, group: damagedGroup(reader.headerAt(position), batch, next) });
+    damages.push({ position, group: damagedGroup(broken, batch, next) });
     if (next === undefined) {
       finish(position);
       break;

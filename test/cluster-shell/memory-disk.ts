@@ -246,6 +246,10 @@ export class MemoryDiskStore implements NodeStore {
     return this.writtenState(group)?.base.generation ?? 0;
   }
 
+  lastGenerationOf(group: GroupId): number {
+    return this.generationOf(group);
+  }
+
   writtenState(group: GroupId): Pick<RecoveredGroup, 'hardState' | 'base'> | undefined {
     return this.#states.get(group) ?? this.#disk.groups.get(group);
   }

@@ -25,6 +25,10 @@ export class TransferStore
     return this.generation;
   }
 
+  lastGenerationOf(): number {
+    return this.generationOf();
+  }
+
   /** As the journal does when a base of a new generation is written. */
   install(generation: number): void {
     this.generation = generation;

@@ -74,6 +74,8 @@ export interface SnapshotPin {
 export interface SnapshotStore {
   /** Counts installed snapshots: pages and bodies of other generations are not part of the replica. */
   generationOf(group: GroupId): number;
+  /** The highest that was ever tried, as far as the journal still tells. */
+  lastGenerationOf(group: GroupId): number;
   /** The group's hard state and base as they were last written; undefined if it has none. */
   writtenState(group: GroupId): Pick<RecoveredGroup, 'hardState' | 'base'> | undefined;
   pin(group: GroupId): SnapshotPin;

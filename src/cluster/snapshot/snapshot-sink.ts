@@ -56,7 +56,7 @@ export class SnapshotSink {
     const { store } = this.#deps;
     const { group } = this.#options;
     // The one behind the present is that of a log which begins anew meanwhile: see `RefilledJournal`.
-    const generation = Math.max(this.#lastGeneration, store.generationOf(group) + 1) + 1;
+    const generation = Math.max(this.#lastGeneration, store.lastGenerationOf(group), store.generationOf(group) + 1) + 1;
     this.#lastGeneration = generation;
     const held = this.#isOwnTrusted ? store.heldRecords(group, this.#deps.committed()) : [];
     this.#transfer = new IncomingSnapshot(install, generation, held, this.#options, this.#deps, outcome =>

@@ -1,8 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { nodeId } from '../../../src/lib/ids.ts';
 import { recoverJournal } from '../../../src/storage/journal-recovery.ts';
-import { type RecordHeader, RecordType, recordBytes } from '../../../src/storage/record-codec.ts';
-import { SegmentReader } from '../../../src/storage/segment-scan.ts';
 import {
   A,
   appending,
@@ -17,29 +15,6 @@ import {
   open,
   recovered,
 } from '../../support/journal-fixture.ts';
-
-const SEALED = '000000000001.segment';
-
-/** A segment that is not the newest any more. In it an entry replaced another, and others follow it. */
-function sealedSegment() {
-  const files = disk();
-  const journal = open(files);
-  journal.append([appending(A, entry(1), entry(2, 100, 1))]);
-  journal.append([appending(A, entry(2, 100, 2))]);
-  journal.append([appending(A, entry(3, 100, 2)), appending(B, entry(1))]);
-  for (let i = 0; files.list().length === 1; i++) {
-    journal.append([{ group: B, hardState: { term: 9, vote: undefined, commit: i }, entries: [], base: undefined }]);
-    drain(journal, files);
-  }
-  const reader = new SegmentReader(files, SEALED, 1, files.list()[0]!.bytes);
-  const headers: RecordHeader[] = [];
-  for (let at = 0, record = reader.recordAt(at); record !== undefined; record = reader.recordAt(at)) {
-    headers.push(record.header);
-    at = record.header.position + recordBytes(record.header.length);
-  }
-  const replacing = headers.find(({ type, index, term }) => type === RecordType.entry && index === 2 && term === 2)!;
-  return { files, journal, replacing, index: headers.find(({ type }) => type === RecordType.segmentIndex)! };
-}
 
 describe('recovery of the journal', () => {
   it('finds hard state, base, membership and log of every group', () => {
@@ -152,39 +127,6 @@ describe('recovery of the journal', () => {
     const { groups, report } = recovered(files);
     expect(groups[0]!.damaged).toBe(true);
     expect(report.damages).toHaveLength(1);
-  });
-
-  it('notices what a sealed segment has lost when its index is lost, too: it may have replaced entries that are there', () => {
-    const { files, replacing, index } = sealedSegment();
-    files.flipBit(SEALED, index.position + 40, 0);
-    const rebuilt = recovered(files);
-    expect(rebuilt.report.damages).toEqual([]);
-    expect(rebuilt.groups.find(({ group }) => group === A)).toMatchObject({
-      log: [
-        { term: 1, first: 1, last: 1 },
-        { term: 2, first: 2, last: 3 },
-      ],
-      damaged: false,
-    });
-    files.flipBit(SEALED, replacing.position + 40, 0);
-    const { groups, report } = recovered(files);
-    expect(report.damages).toHaveLength(1);
-    expect(groups.map(({ group, damaged }) => [group, damaged])).toEqual([
-      [A, true],
-      [B, false],
-    ]);
-  });
-
-  it('does not hold against a group what was lost before its log began anew', () => {
-    const { files, journal, replacing, index } = sealedSegment();
-    for (const { position } of [index, replacing]) files.flipBit(SEALED, position + 40, 0);
-    const base = { last: { term: 0, index: 0 }, membership: MEMBERSHIP, generation: 1 };
-    journal.append([{ group: A, hardState: undefined, entries: [entry(1, 10, 7)], base }]);
-    fill(journal, B, 2, 8);
-    drain(journal, files);
-    const { groups, report } = recovered(files);
-    expect(report.damages).toEqual([]);
-    expect(groups.every(({ damaged }) => !damaged)).toBe(true);
   });
 
   it('refuses a directory in which no state of the groups is left', () => {
