@@ -4,7 +4,7 @@ import type { LogBase } from '../raft/log-store.ts';
 import { NO_MEMBERS } from '../raft/membership.ts';
 import type { EntryId, HardState } from '../raft/messages.ts';
 import type { TermRun } from '../raft/ready.ts';
-import { Chunk, type Segment } from './segment.ts';
+import { Chunk, type Segment, type VoidRange } from './segment.ts';
 
 /** Where the payload of an entry lies. */
 export interface Location {
@@ -106,8 +106,10 @@ export class GroupLog {
    * generation makes its bodies part of the log and voids what they replace (R17). Entries of another history may stay
    * below the base: no message of theirs is alive. What is alive is then to be told anew. A base before the present one
    * begins the log anew: nothing that is behind it is part of it. Bodies of attempts that were given up are none.
+   * Returns where bodies stand in the place of older records: a recovery may not find those bodies any more.
    */
-  setBase(base: LogBase, replacesLog: boolean): void {
+  setBase(base: LogBase, replacesLog: boolean): ReadonlyMap<Segment, VoidRange[]> {
+    const replaced = new Map<Segment, VoidRange[]>();
     const { last } = base;
     const installs = base.generation !== this.base.generation;
     const former = this.base.generation;
@@ -120,7 +122,7 @@ export class GroupLog {
       this.lastTerm = last.term;
     }
     this.configurations = this.configurations.filter(index => index > last.index);
-    if (!installs) return;
+    if (!installs) return replaced;
     this.accounted = false;
     for (const bodies of this.#bodies) {
       if (bodies.generation > base.generation) continue;
@@ -128,8 +130,19 @@ export class GroupLog {
       for (const chunk of bodies.chunks) {
         for (let slot = 0; slot < chunk.count; slot++) {
           const index = chunk.indexAt(slot);
-          if (!chunk.isVoidAt(slot)) this.#replaceBy(bodies.generation, index);
+          if (!chunk.isVoidAt(slot)) this.#replaceBy(bodies.generation, index, replaced);
         }
+      }
+    }
+    return replaced;
+  }
+
+  /** Makes records of one segment void, as a journal says that they are. */
+  discard(segment: number, { generation, from, to }: VoidRange): void {
+    for (const chunk of this.chunks()) {
+      if (chunk.segment.number !== segment || chunk.generation !== generation) continue;
+      for (let index = Math.max(from, chunk.first); index <= Math.min(to, chunk.last); index++) {
+        if (chunk.slotOf(index) >= 0) discard(chunk, index);
       }
     }
   }
@@ -271,14 +284,16 @@ export class GroupLog {
   }
 
   /** Voids all older records of an index that a body of `generation` carries. */
-  #replaceBy(generation: number, index: LogIndex): void {
-    for (const bodies of this.#bodies) {
-      if (bodies.generation >= generation) break;
-      const older = chunkWith(bodies.chunks, index);
-      if (older !== undefined) discard(older, index);
+  #replaceBy(generation: number, index: LogIndex, replaced: Map<Segment, VoidRange[]>): void {
+    const older = this.#bodies.filter(bodies => bodies.generation < generation).map(({ chunks }) => chunks);
+    for (const chunks of [...older, this.#entries]) {
+      const chunk = chunkWith(chunks, index);
+      if (chunk === undefined) continue;
+      discard(chunk, index);
+      const ranges = replaced.get(chunk.segment) ?? [];
+      replaced.set(chunk.segment, ranges);
+      addRange(ranges, { group: this.group, generation: chunk.generation, from: index, to: index });
     }
-    const entry = this.#entryChunk(index);
-    if (entry !== undefined) discard(entry, index);
   }
 }
 
@@ -334,14 +349,16 @@ function discard(chunk: Chunk, index: LogIndex): void {
 }
 
 function noteVoid(chunk: Chunk, from: LogIndex, to: LogIndex): void {
-  const { segment } = chunk;
-  if (!segment.isSealed || from > to) return;
-  const { generation } = chunk;
-  const { group } = chunk.usage;
-  const previous = segment.voids.at(-1);
+  const { segment, generation, usage } = chunk;
+  if (segment.isSealed && from <= to) addRange(segment.voids, { group: usage.group, generation, from, to });
+}
+
+/** Makes the last range longer if this one follows it. */
+function addRange(ranges: VoidRange[], { group, generation, from, to }: VoidRange): void {
+  const previous = ranges.at(-1);
   const extendsIt = previous?.group === group && previous.generation === generation && previous.to + 1 === from;
-  if (extendsIt) segment.voids.pop();
-  segment.voids.push({ group, generation, from: extendsIt ? previous.from : from, to });
+  if (extendsIt) ranges.pop();
+  ranges.push({ group, generation, from: extendsIt ? previous.from : from, to });
 }
 
 function remove(chunks: Chunk[], segment: Segment): void {

@@ -122,6 +122,9 @@ export class JournalReplay {
           group.setBase(base, header.kind === 1);
         return;
       }
+      case RecordType.voided:
+        for (const range of decodeVoids(payload)) this.#groups.get(range.group)?.discard(index, range);
+        return;
       default:
         return;
     }

@@ -296,7 +296,10 @@ export class Journal {
       last.term,
       encodeMembership(membership),
     );
-    group.setBase(base, replacesLog);
+    // The bodies may be moved and their segments given up before the next head says what is void.
+    for (const [{ number }, ranges] of group.setBase(base, replacesLog)) {
+      this.#record(RecordType.voided, 0, 0, 0, number, 0, encodeVoids(ranges));
+    }
     this.space.changed();
   }
 

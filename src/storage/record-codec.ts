@@ -29,7 +29,7 @@ export const RecordType = {
   /** An entry at or below the base, received in a snapshot transfer for a generation (R17). */
   body: 6,
   groupDropped: 7,
-  /** Records of older segments that were replaced or given up since those were sealed (R12). */
+  /** Records of a segment that were replaced or given up: in a head since the segment was sealed, or by a snapshot (R12, R17). */
   voided: 8,
   /** Closes a batch: index = bytes of the batch before this record, term = its checksum. */
   batchEnd: 9,

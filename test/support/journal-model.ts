@@ -10,6 +10,8 @@ import { RECORD_HEADER_BYTES, type RecordHeader, RecordType, recordBytes } from 
 import { SegmentReader } from '../../src/storage/segment-scan.ts';
 import { SimulatedFiles } from './simulated-files.ts';
 
+/** Nobody's, to fill segments. */
+const FILLER = groupId(999);
 const MEMBERSHIP = { voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [] };
 
 /** The machine's state that matters here: which entries hold a message that is alive. */
@@ -273,23 +275,38 @@ export class JournalModel {
   }
 
   /**
-   * Ends the process in a quiet moment, flips one bit of what was acknowledged, and recovers. Each group is as it was, or is
-   * marked damaged, or the damaged entry shows when it is read; or the whole journal says that it is lost.
+   * Ends the process in a quiet moment, damages what was acknowledged, and recovers, again and again. Each group is as it was, or is
+   * marked damaged, or the damaged entry shows when it is read; or the whole journal says that it is lost. Who was found whole once
+   * stays so.
    */
   checkDamage(): void {
     this.checkBodies();
     this.idle();
     this.finish();
-    const segments = this.files.list().filter(file => file.name.endsWith('.segment'));
-    this.#damage(segments, this.#random.integer(0, segments.length - 1));
-    const recovery = recoverJournal(this.files, this.#options);
-    if (!recovery.recovered) return;
-    this.#journal = recovery.journal;
-    this.complete();
-    const isReported = recovery.report.damages.length > 0;
+    const segments = this.#segments();
+    const first = this.#random.integer(0, segments.length - 1);
+    const second = this.#random.integer(0, segments.length - 1);
+    for (const which of new Set([first, second])) this.#damage(segments, which);
+    let whole: ReadonlySet<GroupId> | undefined;
+    for (let restarts = 3; restarts > 0; restarts--) {
+      const recovery = recoverJournal(this.files, this.#options);
+      if (!recovery.recovered) return;
+      this.#journal = recovery.journal;
+      this.complete();
+      this.#checkDamaged(recovery.groups, recovery.report);
+      const isWhole = ({ group, damaged }: RecoveredGroup): boolean => this.groups.has(group) && !damaged;
+      const found = new Set(recovery.groups.filter(isWhole).map(({ group }) => group));
+      const worse = [...(whole ?? [])].filter(id => !found.has(id));
+      assert(worse.length === 0, () => `group ${worse} was whole, and is not any more: ${recovery.report.damages}`);
+      whole = found;
+      this.#beginSegment();
+    }
+  }
+
+  #checkDamaged(groups: readonly RecoveredGroup[], report: RecoveryReport): void {
     for (const group of this.groups.values()) {
-      const recovered = recovery.groups.find(one => one.group === group.id);
-      assert(recovered !== undefined || isReported, () => `group ${group.id} vanished silently`);
+      const recovered = groups.find(one => one.group === group.id);
+      assert(recovered !== undefined || report.damages.length > 0, () => `group ${group.id} vanished silently`);
       if (recovered === undefined || recovered.damaged) continue;
       const text = this.#describeRecovered(recovered, group);
       assert(text === describe(group), () => `recovered\n${text}\nbut expected\n${describe(group)}`);
@@ -299,6 +316,21 @@ export class JournalModel {
         const expected = label(group.entries.get(index)!);
         assert(found === undefined || label(found) === expected, () => `group ${group.id}: ${index} is another`);
       }
+    }
+  }
+
+  #segments(): { readonly name: string; readonly bytes: number }[] {
+    return this.files.list().filter(file => file.name.endsWith('.segment'));
+  }
+
+  /** By what a group of its own writes. */
+  #beginSegment(): void {
+    const newest = (): string | undefined => this.#segments().at(-1)?.name;
+    const before = newest();
+    for (let term = 1; newest() === before && term < 200; term++) {
+      const hardState = { term, vote: undefined, commit: 0 };
+      this.#journal.append([{ group: FILLER, hardState, entries: [], base: undefined }]);
+      this.complete();
     }
   }
 

@@ -338,6 +338,25 @@ describe('damage of the journal', () => {
     for (const one of [journal, recovered(files).journal]) expect(one.locate(A, 5)).toMatchObject({ term: 3 });
   });
 
+  it('of nothing: what a body has replaced does not come back when its segment has gone', () => {
+    const files = disk();
+    const journal = open(files);
+    journal.append([appending(A, entry(1, 100, 1)), appending(B, entry(1))]);
+    rotate(journal, files);
+    journal.appendBody(A, 1, entry(1, 100, 2));
+    rotate(journal, files);
+    journal.append([installed(A, 1, 3, 2)]);
+    journal.space.accounted(A);
+    journal.space.addLive(B, 1, 100);
+    journal.space.addLive(A, 1, 100);
+    expect(journal.locate(A, 1)).toMatchObject({ term: 2, segment: 2 });
+    journal.space.cleaned({ segment: 2, account: 0 });
+    drain(journal, files);
+    expect(files.list().map(({ name }) => name)).not.toContain(segmentFile(2));
+    expect(journal.locate(A, 1)).toBeUndefined();
+    expect(recovered(files).journal.locate(A, 1)).toBeUndefined();
+  });
+
   it('of nothing: bodies that were abandoned do not come back with a later generation', () => {
     const files = disk();
     const journal = open(files);
