@@ -5,9 +5,8 @@ import type { GroupWrite, LogBase, RecoveredGroup } from '../../src/raft/log-sto
 import type { Entry, HardState } from '../../src/raft/messages.ts';
 import type { Journal } from '../../src/storage/journal.ts';
 import { bytesAt, decodeEntryAt, type RecoveryReport, recoverJournal } from '../../src/storage/journal-recovery.ts';
-import { type JournalOptions, type JournalWork, parseFileName, segmentFile } from '../../src/storage/journal-work.ts';
-import { RECORD_HEADER_BYTES, type RecordHeader, RecordType, recordBytes } from '../../src/storage/record-codec.ts';
-import { SegmentReader } from '../../src/storage/segment-scan.ts';
+import { type JournalOptions, type JournalWork, segmentFile } from '../../src/storage/journal-work.ts';
+import { damageSegment } from './segment-records.ts';
 import { SimulatedFiles } from './simulated-files.ts';
 
 /** Nobody's, to fill segments. */
@@ -286,7 +285,9 @@ export class JournalModel {
     const segments = this.#segments();
     const first = this.#random.integer(0, segments.length - 1);
     const second = this.#random.integer(0, segments.length - 1);
-    for (const which of new Set([first, second])) this.#damage(segments, which);
+    for (const which of new Set([first, second])) {
+      damageSegment(this.files, segments[which]!.name, which === segments.length - 1, this.#random);
+    }
     let whole: ReadonlySet<GroupId> | undefined;
     for (let restarts = 3; restarts > 0; restarts--) {
       const recovery = recoverJournal(this.files, this.#options);
@@ -319,7 +320,7 @@ export class JournalModel {
     }
   }
 
-  #segments(): { readonly name: string; readonly bytes: number }[] {
+  #segments(): { readonly name: string }[] {
     return this.files.list().filter(file => file.name.endsWith('.segment'));
   }
 
@@ -332,29 +333,6 @@ export class JournalModel {
       this.#journal.append([{ group: FILLER, hardState, entries: [], base: undefined }]);
       this.complete();
     }
-  }
-
-  /** Some records of one segment, its index often among them, or any byte. The very last batch proves that those before were synced. */
-  #damage(segments: readonly { readonly name: string; readonly bytes: number }[], which: number): void {
-    const { name, bytes } = segments[which]!;
-    const random = this.#random;
-    const reader = new SegmentReader(this.files, name, parseFileName(name)!.number, bytes);
-    const records: RecordHeader[] = [];
-    for (let record = reader.recordAt(0); record !== undefined; ) {
-      records.push(record.header);
-      record = reader.recordAt(record.header.position + recordBytes(record.header.length));
-    }
-    const lastBatch = which === segments.length - 1 ? records.at(-1)?.batch : undefined;
-    while (lastBatch !== undefined && records.at(-1)?.batch === lastBatch) records.pop();
-    const index = records.find(({ type }) => type === RecordType.segmentIndex);
-    const hit = Array.from(
-      { length: records.length && random.integer(0, 2) },
-      () => records[random.integer(0, records.length - 1)]!,
-    );
-    if (index !== undefined && random.integer(0, 1) === 1) hit.push(index);
-    const places = hit.map(({ position, length }) => position + random.integer(0, RECORD_HEADER_BYTES + length - 1));
-    if (places.length === 0) places.push(random.integer(0, bytes - 1));
-    for (const place of places) this.files.flipBit(name, place, random.integer(0, 7));
   }
 
   #adopt(recovered: readonly RecoveredGroup[]): void {

@@ -5,8 +5,7 @@ import type { GroupWrite } from '../../../src/raft/log-store.ts';
 import { EntryKind } from '../../../src/raft/messages.ts';
 import type { Journal } from '../../../src/storage/journal.ts';
 import { segmentFile } from '../../../src/storage/journal-work.ts';
-import { type RecordHeader, RecordType, recordBytes } from '../../../src/storage/record-codec.ts';
-import { SegmentReader } from '../../../src/storage/segment-scan.ts';
+import { type RecordHeader, RecordType } from '../../../src/storage/record-codec.ts';
 import {
   A,
   appending,
@@ -19,6 +18,7 @@ import {
   open,
   recovered,
 } from '../../support/journal-fixture.ts';
+import { recordsOf } from '../../support/segment-records.ts';
 import type { SimulatedFiles } from '../../support/simulated-files.ts';
 
 const SEALED = segmentFile(1);
@@ -53,21 +53,9 @@ function rotate(journal: Journal, files: SimulatedFiles): void {
   }
 }
 
-function recordsOf(files: SimulatedFiles, number: number): RecordHeader[] {
-  const name = segmentFile(number);
-  const bytes = files.list().find(one => one.name === name)!.bytes;
-  const reader = new SegmentReader(files, name, number, bytes);
-  const headers: RecordHeader[] = [];
-  for (let at = 0, record = reader.recordAt(at); record !== undefined; record = reader.recordAt(at)) {
-    headers.push(record.header);
-    at = record.header.position + recordBytes(record.header.length);
-  }
-  return headers;
-}
-
 /** Flips a bit in the payload of each of these records, or in the header of one that has none. */
 function damage(files: SimulatedFiles, number: number, ...which: ((header: RecordHeader) => boolean)[]): void {
-  const headers = recordsOf(files, number);
+  const headers = recordsOf(files, segmentFile(number));
   for (const one of which) {
     const header = headers.find(one)!;
     files.flipBit(segmentFile(number), header.position + (header.length > 0 ? 52 : 40), 0);
@@ -143,7 +131,7 @@ describe('damage of the journal', () => {
     const journal = open(files);
     journal.append([appending(A, entry(1), entry(2)), appending(B, entry(1))]);
     rotate(journal, files);
-    const index = recordsOf(files, 1).find(isIndex)!;
+    const index = recordsOf(files, SEALED).find(isIndex)!;
     files.flipBit(SEALED, index.position + 40, 0);
     const again = open(files);
     expect(recovered(files).report.damages).toEqual([]);
@@ -415,8 +403,8 @@ describe('damage of the journal', () => {
     journal.append([appending(A, entry(1), entry(2), entry(3)), appending(B, entry(1), entry(2), entry(3))]);
     journal.append([appending(A, entry(2, 100, 2)), appending(B, entry(2, 100, 2))]);
     rotate(journal, files);
-    const lost = recordsOf(files, 1).find(isEntry(B, 2, 2))!;
-    const index = recordsOf(files, 1).find(isIndex)!;
+    const lost = recordsOf(files, SEALED).find(isEntry(B, 2, 2))!;
+    const index = recordsOf(files, SEALED).find(isIndex)!;
     for (const { position } of [lost, index]) files.flipBit(SEALED, position + 40, 0);
     expect(damagedOf(files)).toEqual({ [A]: true, [B]: true });
     const again = open(files);
