@@ -35,7 +35,7 @@ export async function bundle(program: Program, folder: string, patches: readonly
       emptyOutDir: false,
       target: 'node20',
       minify: false,
-      sourcemap: true,
+      sourcemap: false,
       rollupOptions: { output: { entryFileNames: 'program.mjs' } },
     },
   });
