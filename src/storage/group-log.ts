@@ -111,8 +111,8 @@ export class GroupLog {
   setBase(base: LogBase, replacesLog: boolean): ReadonlyMap<Segment, VoidRange[]> {
     const replaced = new Map<Segment, VoidRange[]>();
     const { last } = base;
-    const installs = base.generation !== this.base.generation;
-    const former = this.base.generation;
+    const formerGeneration = this.base.generation;
+    const installs = base.generation !== formerGeneration;
     if (last.index < this.base.last.index) this.#forgetBehind(last.index);
     if (replacesLog && this.lastIndex > last.index) this.truncate(last.index + 1);
     this.base = base;
@@ -126,11 +126,13 @@ export class GroupLog {
     this.accounted = false;
     for (const bodies of this.#bodies) {
       if (bodies.generation > base.generation) continue;
-      if (bodies.generation > former && bodies.generation < base.generation) this.abandonBodies(bodies.generation);
+      if (bodies.generation > formerGeneration && bodies.generation < base.generation)
+        this.abandonBodies(bodies.generation);
+      const lists = this.#bodies.filter(one => one.generation < bodies.generation).map(one => one.chunks);
+      const older = [...lists, this.#entries];
       for (const chunk of bodies.chunks) {
         for (let slot = 0; slot < chunk.count; slot++) {
-          const index = chunk.indexAt(slot);
-          if (!chunk.isVoidAt(slot)) this.#replaceBy(bodies.generation, index, replaced);
+          if (!chunk.isVoidAt(slot)) this.#replace(older, chunk.indexAt(slot), replaced);
         }
       }
     }
@@ -139,11 +141,10 @@ export class GroupLog {
 
   /** Makes records of one segment void, as a journal says that they are. */
   discard(segment: number, { generation, from, to }: VoidRange): void {
-    for (const chunk of this.chunks()) {
-      if (chunk.segment.number !== segment || chunk.generation !== generation) continue;
-      for (let index = Math.max(from, chunk.first); index <= Math.min(to, chunk.last); index++) {
-        if (chunk.slotOf(index) >= 0) discard(chunk, index);
-      }
+    const chunks = generation === 0 ? this.#entries : this.#bodies.find(one => one.generation === generation)?.chunks;
+    for (let index = from; chunks !== undefined && index <= to; index++) {
+      const chunk = chunkWith(chunks, index);
+      if (chunk?.segment.number === segment) discard(chunk, index);
     }
   }
 
@@ -283,10 +284,9 @@ export class GroupLog {
     return chunkWith(this.#entries, index);
   }
 
-  /** Voids all older records of an index that a body of `generation` carries. */
-  #replaceBy(generation: number, index: LogIndex, replaced: Map<Segment, VoidRange[]>): void {
-    const older = this.#bodies.filter(bodies => bodies.generation < generation).map(({ chunks }) => chunks);
-    for (const chunks of [...older, this.#entries]) {
+  /** Voids the records of an index in these older lists: a body carries it now. */
+  #replace(older: readonly (readonly Chunk[])[], index: LogIndex, replaced: Map<Segment, VoidRange[]>): void {
+    for (const chunks of older) {
       const chunk = chunkWith(chunks, index);
       if (chunk === undefined) continue;
       discard(chunk, index);

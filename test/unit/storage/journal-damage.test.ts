@@ -61,6 +61,14 @@ function damage(files: SimulatedFiles, number: number, ...which: ((header: Recor
     files.flipBit(segmentFile(number), header.position + (header.length > 0 ? 52 : 40), 0);
   }
 }
+/** What recovery makes of an undamaged segment 1 whose index alone is lost. */
+function withoutIndex(files: SimulatedFiles): Journal {
+  damage(files, 1, isIndex);
+  const { journal, report } = recovered(files);
+  expect(report.damages).toEqual([]);
+  return journal;
+}
+
 const isIndex = ({ type }: RecordHeader): boolean => type === RecordType.segmentIndex;
 const isEntry =
   (group: number, index: number, term: number) =>
@@ -199,9 +207,7 @@ describe('damage of the journal', () => {
     journal.append([appending(A, entry(2, 100, 3), entry(3, 100, 3), entry(4, 100, 3))]);
     cleanSecond(journal, files, { term: 3, index: 4 }, 0);
     expect(recovered(files).journal.locate(A, 4)).toBeUndefined();
-    damage(files, 1, isIndex);
-    const { journal: again, report } = recovered(files);
-    expect(report.damages).toEqual([]);
+    const again = withoutIndex(files);
     expect(again.locate(A, 4)).toBeUndefined();
   });
 
@@ -214,9 +220,7 @@ describe('damage of the journal', () => {
     journal.append([appending(A, entry(4, 100, 2), entry(5, 100, 2))]);
     cleanSecond(journal, files, { term: 2, index: 5 }, 1);
     expect(recovered(files).journal.locate(A, 5)).toBeUndefined();
-    damage(files, 1, isIndex);
-    const { journal: again, report } = recovered(files);
-    expect(report.damages).toEqual([]);
+    const again = withoutIndex(files);
     expect(again.locate(A, 5)).toBeUndefined();
   });
 
@@ -231,9 +235,7 @@ describe('damage of the journal', () => {
     journal.append([installed(A, 3, 9, 5)]);
     rotate(journal, files);
     expect(recovered(files).journal.locate(A, 2)).toBeUndefined();
-    damage(files, 1, isIndex);
-    const { journal: again, report } = recovered(files);
-    expect(report.damages).toEqual([]);
+    const again = withoutIndex(files);
     expect(again.locate(A, 2)).toBeUndefined();
   });
 
